@@ -1,0 +1,86 @@
+//! The one error type that users see: a Spark error condition with its parameters.
+//!
+//! Matches `org.apache.spark.SparkThrowable` of Spark 4: `condition` is `getCondition()`, `sql_state` is
+//! `getSqlState()`, `parameters` is `getMessageParameters()`. It crosses process borders as JSON-like parts, so a task's
+//! own error reaches the Connect client with its condition intact.
+
+use std::fmt;
+
+/// Which Java exception class, and so which Python exception type, the client raises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    Parse,
+    Analysis,
+    Arithmetic,
+    ArrayIndexOutOfBounds,
+    DateTime,
+    IllegalArgument,
+    NumberFormat,
+    NoSuchElement,
+    UnsupportedOperation,
+    /// `SparkRuntimeException`.
+    Runtime,
+    /// `SparkException`: execution failed, a job was aborted.
+    Execution,
+}
+
+/// Where in the statement an error was found; all positions are in characters, lines from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueryContext {
+    pub start_index: usize,
+    pub stop_index: usize,
+    pub line: usize,
+    pub position: usize,
+    pub fragment: String,
+}
+
+/// An error with Spark's condition, SQLSTATE and message parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SparkError {
+    pub kind: ErrorKind,
+    /// For example `UNRESOLVED_COLUMN.WITH_SUGGESTION`.
+    pub condition: String,
+    pub sql_state: String,
+    /// The message without the `[CONDITION]` prefix and without the SQLSTATE suffix.
+    pub text: String,
+    pub parameters: Vec<(String, String)>,
+    pub context: Option<QueryContext>,
+}
+
+impl SparkError {
+    #[must_use]
+    pub fn new(kind: ErrorKind, condition: &str, sql_state: &str, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            condition: condition.to_owned(),
+            sql_state: sql_state.to_owned(),
+            text: text.into(),
+            parameters: Vec::new(),
+            context: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, parameter: &str, value: impl Into<String>) -> Self {
+        self.parameters.push((parameter.to_owned(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn at(mut self, context: QueryContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+}
+
+impl fmt::Display for SparkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.condition, self.text)?;
+        if !self.sql_state.is_empty() {
+            write!(f, " SQLSTATE: {}", self.sql_state)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SparkError {}
