@@ -1,0 +1,271 @@
+//! Where map output lies (Spark's `MapOutputTrackerMaster`).
+//!
+//! A map output is named by shuffle, map partition and the attempt that wrote it: attempts never
+//! write over each other, so a reader knows which of two outputs it has been told to read.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::ids::{ExecutorId, ShuffleId, TaskId};
+
+/// Up to this many reduce partitions sizes are kept exactly, in eight bytes each; above, in one
+/// byte each, because maps × reduces sizes are the one thing here that grows with the square.
+const EXACT_SIZES_LIMIT: usize = 256;
+
+/// The base of the one-byte logarithm (`MapStatus.LOG_BASE`): sizes are right within 10 %.
+const SIZE_LOG_BASE: f64 = 1.1;
+
+/// Bytes per reduce partition of one map output. Cheap to clone. Zero is always exact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapSizes {
+    total: u64,
+    sizes: Sizes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Sizes {
+    Exact(Arc<[u64]>),
+    Log(Arc<[u8]>),
+}
+
+impl MapSizes {
+    /// Takes the sizes of one map output, one per reduce partition.
+    pub fn new(sizes: &[u64]) -> Self {
+        let total = sizes.iter().sum();
+        let sizes = if sizes.len() <= EXACT_SIZES_LIMIT {
+            Sizes::Exact(sizes.into())
+        } else {
+            Sizes::Log(sizes.iter().map(|size| compress_size(*size)).collect())
+        };
+        Self { total, sizes }
+    }
+
+    /// Number of reduce partitions.
+    pub fn len(&self) -> usize {
+        match &self.sizes {
+            Sizes::Exact(sizes) => sizes.len(),
+            Sizes::Log(sizes) => sizes.len(),
+        }
+    }
+
+    /// Whether there are no reduce partitions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes for one reduce partition, within 10 % if there are very many; 0 if out of range.
+    pub fn get(&self, reduce_partition: usize) -> u64 {
+        match &self.sizes {
+            Sizes::Exact(sizes) => sizes.get(reduce_partition).copied().unwrap_or(0),
+            Sizes::Log(sizes) => sizes.get(reduce_partition).map_or(0, |log| expand_size(*log)),
+        }
+    }
+
+    /// The bytes of each reduce partition in order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.len()).map(|reduce| self.get(reduce))
+    }
+
+    /// All bytes, exact.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+impl From<Vec<u64>> for MapSizes {
+    fn from(sizes: Vec<u64>) -> Self {
+        Self::new(&sizes)
+    }
+}
+
+fn compress_size(size: u64) -> u8 {
+    match size {
+        0 => 0,
+        1 => 1,
+        _ => ((size as f64).ln() / SIZE_LOG_BASE.ln()).ceil().min(255.0) as u8,
+    }
+}
+
+fn expand_size(log: u8) -> u64 {
+    if log == 0 { 0 } else { SIZE_LOG_BASE.powi(i32::from(log)) as u64 }
+}
+
+/// One map output and where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapStatus {
+    /// The executor that wrote it.
+    pub executor: ExecutorId,
+    /// The attempt that wrote it; part of the block's name.
+    pub task: TaskId,
+    /// `host:port` of the server to fetch it from.
+    pub address: Arc<str>,
+    /// Bytes per reduce partition.
+    pub sizes: MapSizes,
+}
+
+/// The map outputs of one shuffle.
+#[derive(Clone, Debug)]
+pub struct MapOutputs {
+    statuses: Vec<Option<MapStatus>>,
+    available: usize,
+    epoch: u64,
+}
+
+impl MapOutputs {
+    fn new(partitions: u32) -> Self {
+        Self { statuses: vec![None; partitions as usize], available: 0, epoch: 0 }
+    }
+
+    /// One entry per map partition; `None` is missing or lost.
+    pub fn statuses(&self) -> &[Option<MapStatus>] {
+        &self.statuses
+    }
+
+    /// Changes whenever any status changes: an executor that was told this epoch's statuses needs
+    /// no new ones.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Number of map partitions whose output is there.
+    pub fn available(&self) -> usize {
+        self.available
+    }
+
+    /// Whether every map partition's output is there.
+    pub fn is_complete(&self) -> bool {
+        self.available == self.statuses.len()
+    }
+
+    /// Bytes per reduce partition over all map outputs, what adaptive execution goes by.
+    pub fn bytes_by_reduce_partition(&self) -> Vec<u64> {
+        let mut bytes = Vec::new();
+        for status in self.statuses.iter().flatten() {
+            bytes.resize(bytes.len().max(status.sizes.len()), 0);
+            for (sum, size) in bytes.iter_mut().zip(status.sizes.iter()) {
+                *sum += size;
+            }
+        }
+        bytes
+    }
+
+    pub(crate) fn is_available(&self, map_partition: u32) -> bool {
+        self.statuses.get(map_partition as usize).is_some_and(Option::is_some)
+    }
+
+    pub(crate) fn missing(&self) -> Vec<u32> {
+        (0u32..).zip(&self.statuses).filter(|(_, s)| s.is_none()).map(|(p, _)| p).collect()
+    }
+
+    fn set(&mut self, map_partition: u32, status: Option<MapStatus>) -> bool {
+        let Some(slot) = self.statuses.get_mut(map_partition as usize) else { return false };
+        let had = slot.is_some();
+        let has = status.is_some();
+        if !had && !has {
+            return false;
+        }
+        *slot = status;
+        self.available = self.available + usize::from(has) - usize::from(had);
+        self.epoch += 1;
+        true
+    }
+}
+
+/// All shuffles' map outputs.
+#[derive(Debug, Default)]
+pub(crate) struct MapOutputTracker {
+    shuffles: IndexMap<ShuffleId, MapOutputs>,
+}
+
+impl MapOutputTracker {
+    pub(crate) fn register(&mut self, shuffle: ShuffleId, partitions: u32) {
+        self.shuffles.entry(shuffle).or_insert_with(|| MapOutputs::new(partitions));
+    }
+
+    pub(crate) fn unregister(&mut self, shuffle: ShuffleId) {
+        self.shuffles.swap_remove(&shuffle);
+    }
+
+    pub(crate) fn get(&self, shuffle: ShuffleId) -> Option<&MapOutputs> {
+        self.shuffles.get(&shuffle)
+    }
+
+    pub(crate) fn set(&mut self, shuffle: ShuffleId, map_partition: u32, status: MapStatus) {
+        if let Some(outputs) = self.shuffles.get_mut(&shuffle) {
+            outputs.set(map_partition, Some(status));
+        }
+    }
+
+    /// Forgets one map output, if it is still the one `task` wrote.
+    pub(crate) fn remove(&mut self, shuffle: ShuffleId, map_partition: u32, task: TaskId) -> bool {
+        let Some(outputs) = self.shuffles.get_mut(&shuffle) else { return false };
+        let current = outputs.statuses.get(map_partition as usize).and_then(Option::as_ref);
+        if current.is_some_and(|status| status.task == task) {
+            outputs.set(map_partition, None)
+        } else {
+            false
+        }
+    }
+
+    /// Forgets all outputs of one shuffle (an indeterminate stage runs again).
+    pub(crate) fn remove_all(&mut self, shuffle: ShuffleId) {
+        if let Some(outputs) = self.shuffles.get_mut(&shuffle) {
+            for map_partition in 0..outputs.statuses.len() as u32 {
+                outputs.set(map_partition, None);
+            }
+        }
+    }
+
+    /// Forgets every output for which `lost` holds, and says how many and of which shuffles.
+    /// Takes time in proportion to all outputs, which is paid per loss, not per task.
+    pub(crate) fn remove_where(
+        &mut self,
+        mut lost: impl FnMut(&MapStatus) -> bool,
+    ) -> Vec<ShuffleId> {
+        let mut touched = Vec::new();
+        for (shuffle, outputs) in &mut self.shuffles {
+            let before = outputs.available;
+            for map_partition in 0..outputs.statuses.len() {
+                if outputs.statuses[map_partition].as_ref().is_some_and(&mut lost) {
+                    outputs.set(map_partition as u32, None);
+                }
+            }
+            if outputs.available != before {
+                touched.push(*shuffle);
+            }
+        }
+        touched
+    }
+
+    pub(crate) fn check(&self) {
+        for outputs in self.shuffles.values() {
+            assert_eq!(outputs.available, outputs.statuses.iter().flatten().count());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_sizes_are_kept_within_ten_percent_and_zero_exactly() {
+        let sizes: Vec<u64> = (0..1000).map(|i| if i % 3 == 0 { 0 } else { i * i * 977 }).collect();
+        let kept = MapSizes::new(&sizes);
+        assert_eq!(kept.total(), sizes.iter().sum::<u64>());
+        for (size, kept) in sizes.iter().zip(kept.iter()) {
+            assert_eq!(*size == 0, kept == 0);
+            assert!(
+                kept >= size - size / 100 && kept <= size + size / 9 + 1,
+                "{size} kept as {kept}"
+            );
+        }
+    }
+
+    #[test]
+    fn few_sizes_are_exact() {
+        let kept = MapSizes::new(&[0, 1, 12_345_678_901]);
+        assert_eq!(kept.iter().collect::<Vec<_>>(), [0, 1, 12_345_678_901]);
+    }
+}
