@@ -1,0 +1,32 @@
+//! Properties that Spark does not have.
+
+use std::time::Duration;
+
+use crate::kind::{ByteUnit, Kind, TimeUnit};
+use crate::property::Preset::{Computed, None as Unset, Value};
+use crate::property::Status::{Honoured, Planned};
+
+properties! {
+    LOCAL_EXECUTION: bool = "spark.ferrospark.localExecution.enabled", Kind::Boolean, Value("true"), "ferrospark", Session, Honoured,
+        "Whether plans over tiny inputs, and all plans of a local master, run inside the driver process; false always makes stages and tasks";
+    LOCAL_EXECUTION_MAX_BYTES: u64 = "spark.ferrospark.localExecution.maxInputBytes", Kind::Bytes { unit: ByteUnit::Byte, min: 0 }, Value("4m"), "ferrospark", Session, Honoured,
+        "Input size up to which a plan counts as tiny on a cluster";
+    PUBLIC_HOST: Option<String> = "spark.ferrospark.publicHost", Kind::Text, Unset, "ferrospark", Application, Honoured,
+        "Host name shown to people in links, from SPARK_PUBLIC_DNS";
+    SPREAD: String = "spark.ferrospark.mesos.placement", Kind::OneOf(&["spread", "pack"]), Value("spread"), "ferrospark", Application, Honoured,
+        "Whether executors are spread over the offered agents or packed onto the first";
+    MAX_EXECUTORS_PER_AGENT: Option<u64> = "spark.ferrospark.mesos.maxExecutorsPerAgent", Kind::Integer { min: 1, max: 1_000_000 }, Unset, "ferrospark", Application, Honoured,
+        "Most executors of this application on one agent; without spark.executor.cores one is the rule";
+    EXCLUDE_FAILURES: u64 = "spark.ferrospark.mesos.exclude.maxFailures", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "ferrospark", Application, Honoured,
+        "Executor failures on an agent after which it is left out for a while; losses the executor did not cause do not count";
+    EXCLUDE_TIMEOUT: Duration = "spark.ferrospark.mesos.exclude.timeout", Kind::Duration { unit: TimeUnit::Second }, Value("60s"), "ferrospark", Application, Honoured,
+        "How long an agent is left out";
+    WAITING_REPORT_DELAY: Duration = "spark.ferrospark.waitingReport.delay", Kind::Duration { unit: TimeUnit::Millisecond }, Value("5s"), "ferrospark", Application, Honoured,
+        "How long an application waits for resources before it says what for";
+    DRIVER_SECRET: Option<String> = "spark.ferrospark.connect.secret", Kind::Text, Computed("random per application"), "ferrospark", Application, Honoured,
+        "Secret that clients of the driver's Connect port must know";
+    EXECUTOR_ARCHIVE_DIRECTORY: Option<String> = "spark.ferrospark.executor.uri.directory", Kind::Text, Computed("the archive's name without its extension"), "ferrospark", Application, Honoured,
+        "Top directory inside the archive of spark.executor.uri";
+    SHUFFLE_MEMORY: u64 = "spark.ferrospark.shuffle.memory", Kind::Bytes { unit: ByteUnit::Mib, min: 0 }, Value("0"), "ferrospark", Application, Planned,
+        "Budget for shuffle files on a tmpfs, counted against the executor's memory";
+}
