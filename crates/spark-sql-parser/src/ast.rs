@@ -99,6 +99,11 @@ pub enum RelationKind {
         limit: i64,
     },
     Aggregate(Box<Aggregate>),
+    /// QUALIFY: a filter after window functions; `condition` may hold window functions and name select aliases.
+    Qualify {
+        input: Box<Relation>,
+        condition: Expr,
+    },
     /// LATERAL VIEW [OUTER] generator(...) table AS columns.
     LateralView {
         input: Box<Relation>,
@@ -285,7 +290,8 @@ pub struct Aggregate {
 pub enum Grouping {
     /// Plain GROUP BY; empty = one group. SQL integers are ordinals of the select list.
     Expressions(Vec<Expr>),
-    /// GROUP BY ALL.
+    /// GROUP BY ALL. Together with a pivot (SQL's PIVOT clause): by every input column that neither the aggregates
+    /// nor the pivot column name.
     All,
     Rollup(Vec<Expr>),
     Cube(Vec<Expr>),
@@ -570,6 +576,30 @@ pub enum Command {
         mode: ExplainMode,
         statement: Box<Statement>,
     },
+    /// SET CATALOG name.
+    SetCatalog(String),
+    DescribeDatabase {
+        name: Vec<String>,
+        extended: bool,
+    },
+    ShowCreateTable {
+        table: Vec<String>,
+    },
+    ShowTableProperties {
+        table: Vec<String>,
+        key: Option<String>,
+    },
+    ShowPartitions {
+        table: Vec<String>,
+    },
+    ShowCurrentNamespace,
+    /// ALTER TABLE / ALTER VIEW … RENAME TO.
+    RenameTable {
+        from: Vec<String>,
+        to: Vec<String>,
+        view: bool,
+    },
+    RefreshPath(String),
     /// DESCRIBE TABLE.
     DescribeTable {
         name: Vec<String>,

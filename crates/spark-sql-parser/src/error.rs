@@ -25,6 +25,8 @@ pub enum ErrorKind {
 }
 
 /// Where in the statement an error was found; all positions are in characters, lines from 1.
+///
+/// The fragment of a parse error is the whole statement: its message shows it with a mark under the place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueryContext {
     pub start_index: usize,
@@ -79,8 +81,25 @@ impl fmt::Display for SparkError {
         if !self.sql_state.is_empty() {
             write!(f, " SQLSTATE: {}", self.sql_state)?;
         }
-        Ok(())
+        match &self.context {
+            Some(context) if self.kind == ErrorKind::Parse => write_place(f, context),
+            _ => Ok(()),
+        }
     }
+}
+
+/// The block Spark's `ParseException` adds: the place, the statement, and a mark below the line in question.
+fn write_place(f: &mut fmt::Formatter<'_>, context: &QueryContext) -> fmt::Result {
+    write!(f, " (line {}, pos {})\n\n== SQL ==\n", context.line, context.position)?;
+    let mut lines = context.fragment.split('\n');
+    for line in lines.by_ref().take(context.line) {
+        writeln!(f, "{line}")?;
+    }
+    writeln!(f, "{}^^^", "-".repeat(context.position))?;
+    for line in lines {
+        writeln!(f, "{line}")?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for SparkError {}

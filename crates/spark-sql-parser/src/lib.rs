@@ -1,5 +1,15 @@
 //! Spark SQL's text: lexer, parser, and the plan language (`ast`) that both front ends share.
 
 pub mod ast;
+mod datetime;
 pub mod error;
+mod lexer;
+mod parser;
+mod pretty;
+mod syntax;
 pub mod types;
+
+pub use parser::{ParserOptions, parse_data_type, parse_multipart_identifier, parse_schema};
+pub use pretty::{
+    PrettyNames, expr_sql, expr_sql_with, java_double, literal_sql, pretty_sql, quote_if_needed,
+};

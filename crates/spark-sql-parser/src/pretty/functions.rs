@@ -1,0 +1,233 @@
+//! What Spark's analyser makes of function names in column names.
+
+use crate::ast::{Expr, Literal};
+
+/// Functions shown under the spelling of their expression class.
+const DISPLAY_NAMES: &[(&str, &str)] = &[
+    ("acos", "ACOS"),
+    ("acosh", "ACOSH"),
+    ("asin", "ASIN"),
+    ("asinh", "ASINH"),
+    ("atan", "ATAN"),
+    ("atan2", "ATAN2"),
+    ("atanh", "ATANH"),
+    ("cbrt", "CBRT"),
+    ("ceil", "CEIL"),
+    ("cos", "COS"),
+    ("cosh", "COSH"),
+    ("cot", "COT"),
+    ("degrees", "DEGREES"),
+    ("e", "E"),
+    ("exp", "EXP"),
+    ("expm1", "EXPM1"),
+    ("floor", "FLOOR"),
+    ("hypot", "HYPOT"),
+    ("log10", "LOG10"),
+    ("log1p", "LOG1P"),
+    ("log2", "LOG2"),
+    ("pi", "PI"),
+    ("power", "POWER"),
+    ("radians", "RADIANS"),
+    ("rank", "RANK"),
+    ("rlike", "RLIKE"),
+    ("signum", "SIGNUM"),
+    ("sin", "SIN"),
+    ("sinh", "SINH"),
+    ("spark_partition_id", "SPARK_PARTITION_ID"),
+    ("sqrt", "SQRT"),
+    ("tan", "TAN"),
+    ("tanh", "TANH"),
+    ("dense_rank", "DENSE_RANK"),
+    ("percent_rank", "PERCENT_RANK"),
+    ("regexp", "RLIKE"),
+];
+
+/// Arguments the analyser adds: function, number of arguments written, text added.
+const DEFAULT_ARGUMENTS: &[(&str, usize, &str)] = &[
+    ("round", 1, "0"),
+    ("bround", 1, "0"),
+    ("lag", 1, "1, NULL"),
+    ("lag", 2, "NULL"),
+    ("lead", 1, "1, NULL"),
+    ("lead", 2, "NULL"),
+    ("split", 2, "-1"),
+    ("regexp_replace", 3, "1"),
+    ("regexp_extract", 2, "1"),
+    ("regexp_extract_all", 2, "1"),
+    ("substring", 2, "2147483647"),
+    ("substr", 2, "2147483647"),
+    ("locate", 2, "1"),
+    ("overlay", 3, "-1"),
+    ("sort_array", 1, "true"),
+    ("unix_timestamp", 1, "yyyy-MM-dd HH:mm:ss"),
+    ("to_unix_timestamp", 1, "yyyy-MM-dd HH:mm:ss"),
+    ("from_unixtime", 1, "yyyy-MM-dd HH:mm:ss"),
+    ("lpad", 2, " "),
+    ("rpad", 2, " "),
+    ("sentences", 1, ", "),
+    ("str_to_map", 1, ",, :"),
+    ("str_to_map", 2, ":"),
+];
+
+/// Functions of whose arguments only some are shown.
+const SHOWN_ARGUMENTS: &[(&str, usize)] =
+    &[("first", 1), ("last", 1), ("first_value", 1), ("last_value", 1), ("any_value", 1)];
+
+const ROWS_TO_CURRENT: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
+
+pub(super) fn display_name(name: &str) -> &str {
+    DISPLAY_NAMES.iter().find(|(plain, _)| *plain == name).map_or(name, |(_, shown)| shown)
+}
+
+/// Whether the function is one of Spark's, shown in its own spelling rather than the user's.
+pub(super) fn is_known(name: &str) -> bool {
+    !name.is_empty()
+}
+
+/// The text of operators and of functions with a form of their own.
+pub(super) fn special(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
+    if let Some(text) = between(name, args, texts).or_else(|| operator(name, args, texts)) {
+        return Some(text);
+    }
+    match (name, texts) {
+        ("if", [condition, yes, no]) => Some(format!("(IF({condition}, {yes}, {no}))")),
+        ("log", [x]) => Some(format!("LOG(E(), {x})")),
+        ("log", [base, x]) => Some(format!("LOG({base}, {x})")),
+        ("extract", [field, source]) => Some(format!("extract({field} FROM {source})")),
+        ("trim", [what, text]) => Some(format!("TRIM(BOTH {what} FROM {text})")),
+        ("ltrim", [what, text]) => Some(format!("TRIM(LEADING {what} FROM {text})")),
+        ("rtrim", [what, text]) => Some(format!("TRIM(TRAILING {what} FROM {text})")),
+        ("position" | "locate", [what, text]) => Some(format!("{name}({what}, {text}, 1)")),
+        ("aggregate" | "reduce", [array, start, merge]) => Some(format!(
+            "{name}({array}, {start}, {merge}, lambdafunction(namedlambdavariable(), namedlambdavariable()))"
+        )),
+        _ => with_defaults(name, texts),
+    }
+}
+
+fn with_defaults(name: &str, texts: &[String]) -> Option<String> {
+    if let Some((_, count)) = SHOWN_ARGUMENTS.iter().find(|(function, _)| *function == name) {
+        let shown = &texts[..texts.len().min(*count)];
+        return Some(format!("{name}({})", shown.join(", ")));
+    }
+    let (_, _, added) = DEFAULT_ARGUMENTS
+        .iter()
+        .find(|(function, count, _)| *function == name && *count == texts.len())?;
+    Some(format!("{}({}, {added})", display_name(name), texts.join(", ")))
+}
+
+/// `x BETWEEN a AND b`, which the parser spells out and Spark 4 keeps as a function.
+fn between(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
+    if name == "between" {
+        return Some(format!("between({})", texts.join(", ")));
+    }
+    let ("and", [Expr::Function(lower), Expr::Function(upper)]) = (name, args) else {
+        return None;
+    };
+    let is = |function: &crate::ast::Function, name: &str| {
+        function.name.len() == 1 && function.name[0] == name
+    };
+    let same = is(lower, ">=") && is(upper, "<=") && lower.args.first() == upper.args.first();
+    if !same {
+        return None;
+    }
+    let strip = |text: &str, operator: &str, value: &str| {
+        let rest = text.strip_prefix('(')?.strip_prefix(value)?.strip_prefix(operator)?;
+        rest.strip_suffix(')').map(str::to_owned)
+    };
+    let lower_text = &texts[0];
+    // The value's own text is what both comparisons begin with.
+    let value = common_value(&texts[0], &texts[1])?;
+    let from = strip(lower_text, " >= ", &value)?;
+    let to = strip(&texts[1], " <= ", &value)?;
+    Some(format!("between({value}, {from}, {to})"))
+}
+
+fn common_value(lower: &str, upper: &str) -> Option<String> {
+    let mut from = 0;
+    while let Some(found) = lower[from..].find(" >= ") {
+        let end = from + found;
+        let value = lower.get(1..end)?;
+        if upper
+            .get(1..)
+            .is_some_and(|rest| rest.starts_with(value) && rest[value.len()..].starts_with(" <= "))
+        {
+            return Some(value.to_owned());
+        }
+        from = end + 1;
+    }
+    None
+}
+
+fn operator(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
+    match texts {
+        [left, right] => {
+            let shown = match name {
+                "+" | "-" if is_interval(&args[1]) => {
+                    return Some(format!("{left} {name} {right}"));
+                }
+                "==" | "=" => "=",
+                "!=" | "<>" => return Some(format!("(NOT ({left} = {right}))")),
+                "and" => "AND",
+                "or" => "OR",
+                "||" => return Some(format!("concat({left}, {right})")),
+                "like" => return Some(format!("{left} LIKE {right}")),
+                "+" | "-" | "*" | "/" | "%" | "div" | "<=>" | "<" | "<=" | ">" | ">=" | "&"
+                | "|" | "^" | "<<" | ">>" | ">>>" => name,
+                "shiftleft" => "<<",
+                "shiftright" => ">>",
+                "shiftrightunsigned" => ">>>",
+                _ => return None,
+            };
+            Some(format!("({left} {shown} {right})"))
+        }
+        [operand] => match name {
+            "not" | "!" => Some(format!("(NOT {operand})")),
+            "negative" | "-" => Some(format!("(- {operand})")),
+            "positive" | "+" => Some(format!("(+ {operand})")),
+            "~" => Some(format!("~{operand}")),
+            "isnull" => Some(format!("({operand} IS NULL)")),
+            "isnotnull" => Some(format!("({operand} IS NOT NULL)")),
+            _ => None,
+        },
+        [left, right, escape] if name == "like" => {
+            Some(format!("{left} LIKE {right} ESCAPE '{escape}'"))
+        }
+        _ => None,
+    }
+}
+
+fn is_interval(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Literal(
+            Literal::CalendarInterval { .. }
+                | Literal::YearMonthInterval(_)
+                | Literal::DayTimeInterval(_)
+        )
+    )
+}
+
+/// The frame of a window that names none.
+pub(super) fn default_frame(function: &Expr, ordered: bool) -> String {
+    let (name, args) = match function {
+        Expr::Function(function) => (
+            function.name.last().map(|name| name.to_lowercase()).unwrap_or_default(),
+            function.args.as_slice(),
+        ),
+        _ => (String::new(), [].as_slice()),
+    };
+    let offset = match args.get(1) {
+        Some(Expr::Literal(Literal::Integer(offset))) => *offset,
+        _ => 1,
+    };
+    match name.as_str() {
+        "row_number" | "rank" | "dense_rank" | "percent_rank" | "ntile" => {
+            ROWS_TO_CURRENT.to_owned()
+        }
+        "lead" => format!("ROWS BETWEEN {offset} FOLLOWING AND {offset} FOLLOWING"),
+        "lag" => format!("ROWS BETWEEN {0} FOLLOWING AND {0} FOLLOWING", -offset),
+        _ if ordered => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
+        _ => "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING".to_owned(),
+    }
+}
