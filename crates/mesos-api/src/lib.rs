@@ -14,8 +14,10 @@ pub mod executor;
 pub mod json;
 pub mod master;
 pub mod recordio;
+pub mod resources;
 pub mod scheduler;
 
 pub use common::*;
 pub use prost;
+pub use resources::{Resources, WireFormat};
 pub use table::FieldFact;
