@@ -9,6 +9,7 @@
 #[macro_use]
 mod table;
 
+pub mod agent_protocol;
 mod common;
 pub mod executor;
 pub mod json;
