@@ -81,7 +81,8 @@ pub enum Action {
         /// The stage.
         stage: StageId,
     },
-    /// The work waiting for slots changed; sent at most once per event.
+    /// More work wants slots than when this was last said, or none waits any more. Sent at most
+    /// once per event; [`crate::Scheduler::demand`] has the figure at any time.
     DemandChanged(Demand),
 }
 

@@ -140,8 +140,9 @@ pub struct FetchFailure {
     /// The map partition.
     pub map_partition: u32,
     /// The attempt that wrote the output, from [`crate::MapStatus::task`]; a failure that names an
-    /// attempt whose output has been replaced since does not harm the new output.
-    pub map_task: TaskId,
+    /// attempt whose output has been replaced since does not harm the new output. `None` if the
+    /// task was told no place at all for this map output.
+    pub map_task: Option<TaskId>,
     /// What else must be thought lost.
     pub scope: FetchFailureScope,
     /// The message for the user.

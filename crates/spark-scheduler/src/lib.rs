@@ -42,11 +42,14 @@
 
 mod action;
 mod event;
+mod executors;
 mod ids;
 mod job;
 mod map_output;
 mod options;
 mod scheduler;
+mod stage;
+mod task_set;
 
 pub use action::{
     Action, Demand, JobFailure, JobOutcome, KillReason, Locality, StageOutcome, TaskDescription,

@@ -96,6 +96,8 @@ fn expand_size(log: u8) -> u64 {
 pub struct MapStatus {
     /// The executor that wrote it.
     pub executor: ExecutorId,
+    /// That executor's host.
+    pub host: Arc<str>,
     /// The attempt that wrote it; part of the block's name.
     pub task: TaskId,
     /// `host:port` of the server to fetch it from.

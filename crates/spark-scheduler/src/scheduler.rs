@@ -1,24 +1,94 @@
-//! The state machine.
+//! The state machine: its state, the way of an event through it, and what can be asked of it.
+//!
+//! One file per concern: [`jobs`] (submission, end, release), [`stages`] (which stage runs when),
+//! [`tasks`] (ends of task attempts), [`losses`] (executors and map output), [`offers`] (who gets
+//! a slot), [`check`] (invariants).
 
+mod check;
+mod jobs;
+mod losses;
+mod offers;
+mod stages;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use crate::action::{Action, Demand};
 use crate::event::Event;
-use crate::ids::{JobId, ShuffleId, StageId, Time};
+use crate::executors::{ExecutorIndex, Executors};
+use crate::ids::{JobId, ShuffleId, StageId, TaskId, Time};
 use crate::map_output::{MapOutputTracker, MapOutputs};
 use crate::options::SchedulerOptions;
+use crate::stage::{Job, Stage};
+use crate::task_set::{TaskSet, TaskSetId};
 
 /// The DAG scheduler and the task scheduler of one application.
 #[derive(Debug)]
 pub struct Scheduler {
     options: SchedulerOptions,
+    now: Time,
+    jobs: BTreeMap<JobId, Job>,
+    stages: BTreeMap<StageId, Stage>,
+    /// The stage that makes each live shuffle.
+    shuffle_stages: IndexMap<ShuffleId, StageId>,
     outputs: MapOutputTracker,
+    task_sets: IndexMap<TaskSetId, TaskSet>,
+    /// The sets that could use a slot now, in FIFO order.
+    runnable: BTreeSet<SetOrder>,
+    running: IndexMap<TaskId, RunningTask>,
+    running_cpus: u64,
+    executors: Executors,
+    /// Stages to look at again at `resubmit_at`: failed ones, and running ones that miss input.
+    resubmit: BTreeSet<StageId>,
+    resubmit_at: Option<Time>,
+    next_task: u64,
+    next_set: u64,
+    /// What was said last with [`Action::DemandChanged`], lowered as work was done since.
+    demand_said: Demand,
+    /// Events so far, to choose which are followed by a full check.
+    events: u64,
+}
+
+/// A task set's place in FIFO order (Spark's priority is the job, then the stage).
+type SetOrder = (JobId, StageId, TaskSetId);
+
+#[derive(Clone, Copy, Debug)]
+struct RunningTask {
+    set: TaskSetId,
+    index: u32,
+    attempt: u32,
+    executor: ExecutorIndex,
+    cpus: u32,
+    launched: Time,
+    /// It was told to stop: what it says of itself does not count any more, its success excepted.
+    killed: bool,
 }
 
 impl Scheduler {
     /// Starts without jobs and without executors.
     pub fn new(options: SchedulerOptions) -> Self {
-        Self { options, outputs: MapOutputTracker::default() }
+        Self {
+            options,
+            now: Time::default(),
+            jobs: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            shuffle_stages: IndexMap::new(),
+            outputs: MapOutputTracker::default(),
+            task_sets: IndexMap::new(),
+            runnable: BTreeSet::new(),
+            running: IndexMap::new(),
+            running_cpus: 0,
+            executors: Executors::default(),
+            resubmit: BTreeSet::new(),
+            resubmit_at: None,
+            next_task: 0,
+            next_set: 0,
+            demand_said: Demand::default(),
+            events: 0,
+        }
     }
 
     /// Takes in what happened and answers what to do, in order.
@@ -29,11 +99,42 @@ impl Scheduler {
     }
 
     /// As [`Self::handle`], appending to `actions`, for callers that hand in many events at once.
-    pub fn handle_into(&mut self, _event: Event, _now: Time, _actions: &mut Vec<Action>) {}
+    pub fn handle_into(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        self.events += 1;
+        let full_round = !matches!(event, Event::TaskFinished { .. });
+        match event {
+            Event::JobSubmitted(spec) => self.submit_job(spec, actions),
+            Event::JobCancelled { job, reason } => self.cancel_job(job, &reason, actions),
+            Event::JobGroupCancelled { group, reason } => {
+                self.cancel_group(&group, &reason, actions);
+            }
+            Event::JobTagCancelled { tag, reason } => self.cancel_tag(&tag, &reason, actions),
+            Event::StageCancelled { stage, reason } => self.cancel_stage(stage, &reason, actions),
+            Event::ExecutorAdded { executor, host, cores } => {
+                self.add_executor(executor, host, cores, actions);
+            }
+            Event::ExecutorLost { executor, loss } => self.lose_executor(&executor, loss, actions),
+            Event::ExecutorDecommissioned { executor } => {
+                self.executors.decommission(&executor);
+            }
+            Event::TaskFinished { task, outcome } => self.finish_task(task, outcome, actions),
+            Event::CommitRequested { task } => self.answer_commit(task, actions),
+            Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
+            Event::Wakeup => {}
+        }
+        if self.resubmit_at.is_some_and(|at| at <= self.now) {
+            self.resubmit_stages(actions);
+        }
+        self.make_offers(full_round, actions);
+        self.say_demand(actions);
+        #[cfg(debug_assertions)]
+        self.check_sometimes();
+    }
 
     /// The next moment at which [`Event::Wakeup`] must be sent; `None` if nothing waits for time.
     pub fn next_wakeup(&self) -> Option<Time> {
-        None
+        [self.resubmit_at, self.locality_wakeup()].into_iter().flatten().min()
     }
 
     /// The map output of a live shuffle.
@@ -43,22 +144,76 @@ impl Scheduler {
 
     /// The tasks waiting and running now, for executor allocation.
     pub fn demand(&self) -> Demand {
-        Demand::default()
+        let mut demand = Demand {
+            running_tasks: self.running.len(),
+            running_cpus: self.running_cpus,
+            ..Demand::default()
+        };
+        for (_, _, set) in &self.runnable {
+            let set = &self.task_sets[set];
+            let waiting = set.waiting + set.speculatable.len();
+            demand.pending_tasks += waiting;
+            demand.pending_cpus += waiting as u64 * u64::from(set.cpus);
+        }
+        demand
     }
 
     /// The stages that run now, for progress bars.
     pub fn progress(&self) -> Vec<StageProgress> {
-        Vec::new()
+        let mut progress = Vec::new();
+        for stage in self.stages.values() {
+            let Some(set) = stage.active_set().and_then(|set| self.task_sets.get(&set)) else {
+                continue;
+            };
+            let waiting = set.tasks.len() - set.done;
+            progress.push(StageProgress {
+                job: set.job,
+                stage: set.stage,
+                attempt: set.stage_attempt,
+                name: stage.spec.name.clone(),
+                total: stage.spec.partitions,
+                succeeded: stage.spec.partitions - waiting as u32,
+                running: set.running as u32,
+                failed: set.failed_attempts,
+            });
+        }
+        progress
     }
 
     /// Why a job has tasks that wait; `None` if the job is unknown or nothing of it waits.
-    pub fn pending_reason(&self, _job: JobId) -> Option<PendingReason> {
-        None
+    pub fn pending_reason(&self, job: JobId) -> Option<PendingReason> {
+        let stages = &self.jobs.get(&job)?.stages;
+        if stages.iter().any(|stage| self.resubmit.contains(stage)) {
+            return Some(PendingReason::Resubmitting);
+        }
+        let sets = stages.iter().filter_map(|stage| self.stages.get(stage)?.active_set());
+        let set = sets.map(|set| &self.task_sets[&set]).find(|set| set.is_runnable())?;
+        if self.executors.is_empty() {
+            return Some(PendingReason::NoExecutors);
+        }
+        if self.executors.iter().all(|(_, e)| e.cores < set.cpus) {
+            return Some(PendingReason::ExecutorsTooSmall);
+        }
+        if self.executors.iter().all(|(_, e)| e.free_cores < set.cpus || e.decommissioned) {
+            return Some(PendingReason::AllSlotsTaken);
+        }
+        set.locality_wakeup(&self.options).map(PendingReason::LocalityWait)
     }
 
     /// The settings.
     pub fn options(&self) -> &SchedulerOptions {
         &self.options
+    }
+
+    fn say_demand(&mut self, actions: &mut Vec<Action>) {
+        let demand = self.demand();
+        let wanted = demand.pending_cpus + demand.running_cpus;
+        let said = self.demand_said.pending_cpus + self.demand_said.running_cpus;
+        let ran_dry = demand.pending_tasks == 0 && self.demand_said.pending_tasks != 0;
+        if wanted > said || ran_dry {
+            actions.push(Action::DemandChanged(demand));
+        }
+        self.demand_said = demand;
     }
 }
 
