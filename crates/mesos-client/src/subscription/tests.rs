@@ -1,0 +1,177 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn master(port: u16) -> MasterAddress {
+    MasterAddress::new("m", port)
+}
+
+fn new(now: Instant) -> (Subscription, Vec<Action>) {
+    let mut subscription = Subscription::new(master(1), None, Patience::default(), 7);
+    let actions = subscription.handle(Event::Start, now);
+    (subscription, actions)
+}
+
+fn connect(generation: Generation, port: u16, id: Option<&str>) -> Action {
+    Action::Connect { generation, master: master(port), framework_id: id.map(str::to_owned) }
+}
+
+fn subscribed(generation: Generation) -> Event {
+    let heartbeat_interval = Some(Duration::from_secs(15));
+    Event::Subscribed { generation, framework_id: "F".to_owned(), heartbeat_interval }
+}
+
+fn unreachable() -> Problem {
+    Problem::Unreachable("nothing listening at m:1".to_owned())
+}
+
+/// Lets the due wake-up pass.
+fn wait(subscription: &mut Subscription, now: &mut Instant) -> Vec<Action> {
+    *now = subscription.next_wakeup().unwrap();
+    subscription.handle(Event::Tick, *now)
+}
+
+#[test]
+fn a_silent_stream_is_resubscribed_with_the_same_id() {
+    let mut now = Instant::now();
+    let (mut s, actions) = new(now);
+    assert_eq!(actions, [connect(1, 1, None)]);
+    s.handle(Event::Opened(1), now);
+    s.handle(subscribed(1), now);
+    assert!(s.is_subscribed());
+    assert_eq!(s.next_wakeup(), Some(now + Duration::from_secs(75)));
+    now += Duration::from_secs(74);
+    assert_eq!(s.handle(Event::Record(1), now), []);
+    let silent = Problem::Silent(Duration::from_secs(75));
+    assert_eq!(wait(&mut s, &mut now), [Action::Drop(1), Action::Disconnected(silent)]);
+    assert!(!s.is_subscribed());
+    assert_eq!(wait(&mut s, &mut now), [connect(2, 1, Some("F"))]);
+}
+
+#[test]
+fn redirects_are_followed_and_forgotten_when_the_leader_breaks() {
+    let mut now = Instant::now();
+    let (mut s, _) = new(now);
+    assert_eq!(s.handle(Event::Redirected(1, master(2)), now), [connect(2, 2, None)]);
+    s.handle(subscribed(2), now);
+    s.handle(Event::Failed(2, Problem::Closed("end of stream".to_owned())), now);
+    assert_eq!(wait(&mut s, &mut now), [connect(3, 1, Some("F"))]);
+}
+
+#[test]
+fn nothing_listening_ends_a_first_attempt_soon() {
+    let mut now = Instant::now();
+    let started = now;
+    let (mut s, _) = new(now);
+    let mut generation = 1;
+    let last = loop {
+        let actions = s.handle(Event::Failed(generation, unreachable()), now);
+        if actions.contains(&Action::GiveUp(unreachable())) {
+            break now;
+        }
+        assert_eq!(actions, [Action::Drop(generation)]);
+        wait(&mut s, &mut now);
+        generation += 1;
+    };
+    let waited = last.duration_since(started);
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(3), "{waited:?}");
+    assert_eq!(s.next_wakeup(), None);
+}
+
+#[test]
+fn after_the_first_subscription_it_never_gives_up_on_connections() {
+    let mut now = Instant::now();
+    let (mut s, _) = new(now);
+    s.handle(subscribed(1), now);
+    s.handle(Event::Failed(1, Problem::Closed(String::new())), now);
+    for _ in 0..100 {
+        let actions = wait(&mut s, &mut now);
+        let [Action::Connect { generation, .. }] = actions[..] else { panic!("{actions:?}") };
+        let before = now;
+        assert_eq!(
+            s.handle(Event::Failed(generation, unreachable()), now),
+            [Action::Drop(generation)]
+        );
+        assert!(s.next_wakeup().unwrap() - before <= LONGEST_BACKOFF);
+    }
+}
+
+#[test]
+fn an_error_event_is_final() {
+    let now = Instant::now();
+    let (mut s, _) = new(now);
+    s.handle(subscribed(1), now);
+    let problem = Problem::Error("Framework has been removed".to_owned());
+    let actions = s.handle(Event::Failed(1, problem.clone()), now);
+    assert_eq!(actions, [Action::Drop(1), Action::GiveUp(problem)]);
+    assert_eq!(s.handle(Event::Start, now), []);
+}
+
+#[test]
+fn a_recovering_master_is_waited_for() {
+    let mut now = Instant::now();
+    let (mut s, _) = new(now);
+    let not_ready = Problem::Unavailable { master: master(1), text: "recovering".to_owned() };
+    for generation in 1..6 {
+        assert_eq!(
+            s.handle(Event::Failed(generation, not_ready.clone()), now),
+            [Action::Drop(generation)]
+        );
+        assert_eq!(wait(&mut s, &mut now), [connect(generation + 1, 1, None)]);
+    }
+}
+
+fn any_event() -> impl Strategy<Value = (Event, u64)> {
+    let generation = 0_u64..12;
+    let problem = prop_oneof![
+        Just(unreachable()),
+        Just(Problem::Closed("x".to_owned())),
+        Just(Problem::Unavailable { master: master(1), text: String::new() }),
+        Just(Problem::Refused { master: master(1), status: 401, text: String::new() }),
+    ];
+    let event = prop_oneof![
+        generation.clone().prop_map(Event::Opened),
+        generation.clone().prop_map(Event::Record),
+        generation.clone().prop_map(subscribed),
+        (generation.clone(), problem).prop_map(|(g, p)| Event::Failed(g, p)),
+        (generation, 1_u16..4).prop_map(|(g, port)| Event::Redirected(g, master(port))),
+        Just(Event::Tick),
+        Just(Event::Tick),
+    ];
+    (event, 0_u64..40_000)
+}
+
+proptest! {
+    /// One connection at a time, generations grow, the id is kept, it never gets stuck, and after
+    /// the end nothing happens.
+    #[test]
+    fn whatever_happens(events in proptest::collection::vec(any_event(), 0..200)) {
+        let mut now = Instant::now();
+        let (mut s, first) = new(now);
+        let mut live = Some(1);
+        let mut ended = false;
+        let mut known = false;
+        prop_assert_eq!(first, [connect(1, 1, None)]);
+        for (event, later) in events {
+            now += Duration::from_millis(later);
+            if let Event::Subscribed { generation, .. } = &event {
+                known |= live == Some(*generation) && !ended;
+            }
+            let actions = s.handle(event, now);
+            prop_assert!(!ended || actions.is_empty());
+            for action in actions {
+                match action {
+                    Action::Connect { generation, framework_id, .. } => {
+                        prop_assert!(generation > live.unwrap_or(0));
+                        prop_assert_eq!(framework_id.is_some(), known);
+                        live = Some(generation);
+                    }
+                    Action::Drop(generation) => prop_assert_eq!(Some(generation), live),
+                    Action::Disconnected(_) => prop_assert!(known),
+                    Action::GiveUp(_) => ended = true,
+                }
+            }
+            prop_assert_eq!(s.next_wakeup().is_none(), ended);
+        }
+    }
+}
