@@ -1,0 +1,9 @@
+//! The clients against real masters and agents.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "test helpers outside of test functions"
+)]
+
+mod genuine;
+mod scenario;
