@@ -1,1 +1,17 @@
-//! spark-exec
+//! The engine: cuts physical plans into stages, ships them to executors, runs their tasks and
+//! streams the results back.
+//!
+//! * [`stages`] cuts a plan, [`codec`] puts a stage on the wire.
+//! * [`Engine`](engine::Engine) is the driver side: it owns the scheduler and the executors' streams.
+//! * [`executor`] is the process (or the part of the driver's process) that runs tasks.
+//! * [`runner`] is what the rest of the driver sees: something that runs plans.
+
+pub mod codec;
+pub mod failure;
+pub mod nodes;
+mod plugins;
+pub mod protocol;
+pub mod runner;
+pub mod stages;
+
+pub use runner::{InProcessRunner, JobHandle, PlanRunner, RunOptions, RunningQuery};

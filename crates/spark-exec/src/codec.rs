@@ -1,0 +1,428 @@
+//! Plans on the wire: `datafusion-proto` with our nodes, Spark's functions and Spark's sources.
+//!
+//! Functions travel by name if they are DataFusion's own; a name alone would be ambiguous between
+//! DataFusion's, datafusion-spark's and ours, so the payload says whose it is.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{internal_datafusion_err, internal_err, not_impl_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{
+    AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF,
+};
+use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use datafusion_proto::physical_plan::from_proto::{
+    parse_physical_sort_exprs, parse_protobuf_partitioning,
+};
+use datafusion_proto::physical_plan::to_proto::{
+    serialize_partitioning, serialize_physical_sort_exprs,
+};
+use datafusion_proto::physical_plan::{
+    AsExecutionPlan, DefaultPhysicalProtoConverter, PhysicalExtensionCodec,
+    PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf;
+use prost::Message;
+
+use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+
+/// Encodes a plan.
+///
+/// # Errors
+/// If a node or expression of the plan cannot travel; the message names it.
+pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Bytes> {
+    let node = protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(
+        Arc::clone(plan),
+        &StageCodec,
+        &DefaultPhysicalProtoConverter {},
+    )?;
+    Ok(node.encode_to_vec().into())
+}
+
+/// Decodes a plan; `context` holds the shipped settings and the functions known by name.
+///
+/// # Errors
+/// If the bytes are not a plan or name something unknown here.
+pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+    let node = protobuf::PhysicalPlanNode::try_decode(bytes)?;
+    node.try_into_physical_plan_with_converter(
+        context,
+        &StageCodec,
+        &DefaultPhysicalProtoConverter {},
+    )
+}
+
+/// A `TaskContext` that knows DataFusion's functions by name, to decode plans with.
+pub fn decode_context(
+    config: datafusion::prelude::SessionConfig,
+    runtime: Arc<datafusion::execution::runtime_env::RuntimeEnv>,
+) -> TaskContext {
+    let known = &*KNOWN;
+    TaskContext::new(
+        None,
+        String::new(),
+        config,
+        known.scalar.clone(),
+        known.higher_order.clone(),
+        known.aggregate.clone(),
+        known.window.clone(),
+        runtime,
+    )
+}
+
+/// DataFusion's functions by name and aliases.
+struct Known {
+    scalar: HashMap<String, Arc<ScalarUDF>>,
+    higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    aggregate: HashMap<String, Arc<AggregateUDF>>,
+    window: HashMap<String, Arc<WindowUDF>>,
+    spark_scalar: HashMap<String, Arc<ScalarUDF>>,
+    spark_aggregate: HashMap<String, Arc<AggregateUDF>>,
+    spark_window: HashMap<String, Arc<WindowUDF>>,
+}
+
+static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+    let context = datafusion::prelude::SessionContext::new().task_ctx();
+    let mut window = context.window_functions().clone();
+    for function in SessionStateDefaults::default_window_functions() {
+        window.insert(function.name().to_owned(), function);
+    }
+    Known {
+        scalar: context.scalar_functions().clone(),
+        higher_order: context.higher_order_functions().clone(),
+        aggregate: context.aggregate_functions().clone(),
+        window,
+        spark_scalar: datafusion_spark::all_default_scalar_functions()
+            .into_iter()
+            .map(|function| (function.name().to_owned(), function))
+            .collect(),
+        spark_aggregate: datafusion_spark::all_default_aggregate_functions()
+            .into_iter()
+            .map(|function| (function.name().to_owned(), function))
+            .collect(),
+        spark_window: datafusion_spark::all_default_window_functions()
+            .into_iter()
+            .map(|function| (function.name().to_owned(), function))
+            .collect(),
+    }
+});
+
+/// Whose function a payload is.
+const OURS: u8 = 1;
+const DATAFUSION_SPARK: u8 = 2;
+
+fn same_type<T: ?Sized + Any>(a: &T, b: &T) -> bool {
+    let (a, b): (TypeId, TypeId) = (Any::type_id(a), Any::type_id(b));
+    a == b
+}
+
+macro_rules! function_codec {
+    ($encode:ident, $decode:ident, $udf:ty, $known:ident, $spark:ident, $ours_encode:path, $ours_decode:path, $what:literal) => {
+        fn $encode(&self, node: &$udf, buf: &mut Vec<u8>) -> Result<()> {
+            if let Some(payload) = $ours_encode(node) {
+                buf.push(OURS);
+                buf.extend(payload);
+                return Ok(());
+            }
+            let name = node.name();
+            let is = |other: &Arc<$udf>| same_type(node.inner().as_ref(), other.inner().as_ref());
+            if KNOWN.$known.get(name).is_some_and(is) {
+                return Ok(());
+            }
+            if KNOWN.$spark.get(name).is_some_and(is) {
+                buf.push(DATAFUSION_SPARK);
+                return Ok(());
+            }
+            not_impl_err!(concat!($what, " {} cannot be sent to executors"), name)
+        }
+
+        fn $decode(&self, name: &str, buf: &[u8]) -> Result<Arc<$udf>> {
+            let found = match buf.split_first() {
+                Some((&OURS, payload)) => return $ours_decode(name, payload),
+                Some((&DATAFUSION_SPARK, _)) => KNOWN.$spark.get(name),
+                Some(_) => None,
+                None => KNOWN.$known.get(name),
+            };
+            found
+                .cloned()
+                .ok_or_else(|| internal_datafusion_err!(concat!($what, " {} is not known here"), name))
+        }
+    };
+}
+
+/// The codec of everything a stage may hold.
+#[derive(Debug)]
+pub struct StageCodec;
+
+impl PhysicalExtensionCodec for StageCodec {
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        buf: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        let kind = if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
+            node::Kind::Reader(encode_reader(reader, converter)?)
+        } else if let Some(write) = node.downcast_ref::<ShuffleWriteExec>() {
+            let routing = serialize_partitioning(write.routing(), self, converter)?;
+            node::Kind::Write(WriteNode {
+                shuffle: write.shuffle(),
+                routing: routing.encode_to_vec(),
+            })
+        } else if let Some(payload) = crate::plugins::encode_source(&node) {
+            node::Kind::Source(payload)
+        } else {
+            return not_impl_err!("plan node {} cannot be sent to executors", node.name());
+        };
+        Node { kind: Some(kind) }.encode(buf).map_err(external)
+    }
+
+    fn try_decode(
+        &self,
+        buf: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match Node::decode(buf).map_err(external)?.kind {
+            Some(node::Kind::Reader(reader)) => decode_reader(&reader, context, converter),
+            Some(node::Kind::Write(write)) => {
+                let [input] = inputs else {
+                    return internal_err!("a shuffle write has one input, not {}", inputs.len());
+                };
+                let routing =
+                    decode_partitioning(&write.routing, &input.schema(), context, converter)?;
+                Ok(Arc::new(ShuffleWriteExec::new(Arc::clone(input), write.shuffle, routing)))
+            }
+            Some(node::Kind::Source(payload)) => {
+                crate::plugins::decode_source(&payload, inputs, context)?
+                    .ok_or_else(|| internal_datafusion_err!("a source node is not known here"))
+            }
+            None => internal_err!("an extension node without a kind"),
+        }
+    }
+
+    function_codec!(
+        try_encode_udf,
+        try_decode_udf,
+        ScalarUDF,
+        scalar,
+        spark_scalar,
+        crate::plugins::encode_udf,
+        crate::plugins::decode_udf,
+        "scalar function"
+    );
+    function_codec!(
+        try_encode_udaf,
+        try_decode_udaf,
+        AggregateUDF,
+        aggregate,
+        spark_aggregate,
+        crate::plugins::encode_udaf,
+        crate::plugins::decode_udaf,
+        "aggregate function"
+    );
+    function_codec!(
+        try_encode_udwf,
+        try_decode_udwf,
+        WindowUDF,
+        window,
+        spark_window,
+        crate::plugins::encode_udwf,
+        crate::plugins::decode_udwf,
+        "window function"
+    );
+
+    fn try_decode_higher_order_function(
+        &self,
+        name: &str,
+        _buf: &[u8],
+    ) -> Result<Arc<HigherOrderUDF>> {
+        KNOWN
+            .higher_order
+            .get(name)
+            .cloned()
+            .ok_or_else(|| internal_datafusion_err!("higher order function {name} is not known here"))
+    }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// An extension node on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Node {
+    #[prost(oneof = "node::Kind", tags = "1, 2, 3")]
+    kind: Option<node::Kind>,
+}
+
+mod node {
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub(super) enum Kind {
+        #[prost(message, tag = "1")]
+        Reader(super::ReaderNode),
+        #[prost(message, tag = "2")]
+        Write(super::WriteNode),
+        #[prost(bytes, tag = "3")]
+        Source(Vec<u8>),
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WriteNode {
+    #[prost(uint64, tag = "1")]
+    shuffle: u64,
+    #[prost(bytes, tag = "2")]
+    routing: Vec<u8>,
+}
+
+/// A reader with all a plan above it may have relied on: aggregates and windows recompute from
+/// their input's orderings and constants whether rows come in groups.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReaderNode {
+    #[prost(uint64, tag = "1")]
+    shuffle: u64,
+    #[prost(uint32, tag = "2")]
+    mode: u32,
+    #[prost(bytes, tag = "3")]
+    schema: Vec<u8>,
+    #[prost(bytes, tag = "4")]
+    partitioning: Vec<u8>,
+    #[prost(message, repeated, tag = "5")]
+    orderings: Vec<Ordering>,
+    #[prost(message, repeated, tag = "6")]
+    classes: Vec<Class>,
+    #[prost(message, repeated, tag = "7")]
+    constants: Vec<Constant>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Ordering {
+    #[prost(bytes, repeated, tag = "1")]
+    exprs: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Class {
+    #[prost(bytes, repeated, tag = "1")]
+    exprs: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Constant {
+    #[prost(bytes, tag = "1")]
+    expr: Vec<u8>,
+    #[prost(bool, tag = "2")]
+    uniform: bool,
+}
+
+fn encode_reader(
+    reader: &ShuffleReaderExec,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<ReaderNode> {
+    let expr = |expr: &Arc<dyn PhysicalExpr>| -> Result<Vec<u8>> {
+        Ok(converter.physical_expr_to_proto(expr, &StageCodec)?.encode_to_vec())
+    };
+    let equivalences = reader.properties().equivalence_properties();
+    let schema: protobuf::Schema = reader.schema().as_ref().try_into()?;
+    let mut orderings = Vec::new();
+    for ordering in equivalences.oeq_class().iter() {
+        let exprs =
+            serialize_physical_sort_exprs(ordering.iter().cloned(), &StageCodec, converter)?;
+        orderings.push(Ordering { exprs: exprs.iter().map(Message::encode_to_vec).collect() });
+    }
+    let mut classes = Vec::new();
+    for class in equivalences.eq_group().iter() {
+        classes.push(Class { exprs: class.iter().map(expr).collect::<Result<_>>()? });
+    }
+    let mut constants = Vec::new();
+    for constant in equivalences.constants() {
+        constants.push(Constant {
+            expr: expr(&constant.expr)?,
+            uniform: matches!(constant.across_partitions, AcrossPartitions::Uniform(_)),
+        });
+    }
+    let partitioning =
+        serialize_partitioning(reader.properties().output_partitioning(), &StageCodec, converter)?;
+    Ok(ReaderNode {
+        shuffle: reader.shuffle(),
+        mode: match reader.mode() {
+            ReadMode::Reduce => 0,
+            ReadMode::PerMap => 1,
+            ReadMode::Broadcast => 2,
+        },
+        schema: schema.encode_to_vec(),
+        partitioning: partitioning.encode_to_vec(),
+        orderings,
+        classes,
+        constants,
+    })
+}
+
+fn decode_reader(
+    node: &ReaderNode,
+    context: &TaskContext,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = protobuf::Schema::decode(node.schema.as_slice()).map_err(external)?;
+    let schema: SchemaRef = Arc::new(Schema::try_from(&schema)?);
+    let decode = PhysicalPlanDecodeContext::new(context, &StageCodec);
+    let expr = |bytes: &Vec<u8>| -> Result<Arc<dyn PhysicalExpr>> {
+        let node = protobuf::PhysicalExprNode::decode(bytes.as_slice()).map_err(external)?;
+        converter.proto_to_physical_expr(&node, &schema, &decode)
+    };
+    let mut equivalences = EquivalenceProperties::new(Arc::clone(&schema));
+    for class in &node.classes {
+        let exprs = class.exprs.iter().map(expr).collect::<Result<Vec<_>>>()?;
+        for pair in exprs.windows(2) {
+            equivalences.add_equal_conditions(Arc::clone(&pair[0]), Arc::clone(&pair[1]))?;
+        }
+    }
+    let mut constants = Vec::new();
+    for constant in &node.constants {
+        let across = if constant.uniform {
+            AcrossPartitions::Uniform(None)
+        } else {
+            AcrossPartitions::Heterogeneous
+        };
+        constants.push(ConstExpr::new(expr(&constant.expr)?, across));
+    }
+    equivalences.add_constants(constants)?;
+    for ordering in &node.orderings {
+        let nodes = ordering
+            .exprs
+            .iter()
+            .map(|bytes| protobuf::PhysicalSortExprNode::decode(bytes.as_slice()).map_err(external))
+            .collect::<Result<Vec<_>>>()?;
+        equivalences.add_ordering(parse_physical_sort_exprs(&nodes, &decode, &schema, converter)?);
+    }
+    let partitioning = decode_partitioning(&node.partitioning, &schema, context, converter)?;
+    let mode = match node.mode {
+        0 => ReadMode::Reduce,
+        1 => ReadMode::PerMap,
+        2 => ReadMode::Broadcast,
+        other => return internal_err!("a shuffle is read in an unknown mode {other}"),
+    };
+    Ok(Arc::new(ShuffleReaderExec::new(node.shuffle, mode, equivalences, partitioning)))
+}
+
+fn decode_partitioning(
+    bytes: &[u8],
+    schema: &Schema,
+    context: &TaskContext,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<Partitioning> {
+    let node = protobuf::Partitioning::decode(bytes).map_err(external)?;
+    let decode = PhysicalPlanDecodeContext::new(context, &StageCodec);
+    parse_protobuf_partitioning(Some(&node), &decode, schema, converter)?
+        .ok_or_else(|| internal_datafusion_err!("a partitioning without a method"))
+}

@@ -1,0 +1,364 @@
+//! The messages between driver and executor.
+//!
+//! One bidirectional stream per executor; the executor dials. The driver sends a stage's plan once
+//! per executor, the places of map output once per change, and tasks as numbers. Messages of one
+//! direction arrive in the order sent, so a task never overtakes what it needs.
+
+use std::collections::HashMap;
+
+/// The metadata key that carries the application's secret.
+pub const SECRET_KEY: &str = "x-ferrospark-secret";
+
+/// No message is refused for its size: plans carry local tables.
+pub const MESSAGE_BYTES_LIMIT: usize = i32::MAX as usize;
+
+/// From an executor to the driver.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FromExecutor {
+    #[prost(oneof = "from_executor::Kind", tags = "1, 2, 3, 4")]
+    pub kind: Option<from_executor::Kind>,
+}
+
+/// The kinds of [`FromExecutor`].
+pub mod from_executor {
+    /// What an executor says.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Kind {
+        /// The first message of a stream.
+        #[prost(message, tag = "1")]
+        Register(super::Register),
+        #[prost(message, tag = "2")]
+        Finished(super::TaskFinished),
+        #[prost(message, tag = "3")]
+        Heartbeat(super::Heartbeat),
+        #[prost(message, tag = "4")]
+        CommitRequest(super::CommitRequest),
+    }
+}
+
+/// From the driver to an executor.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ToExecutor {
+    #[prost(oneof = "to_executor::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub kind: Option<to_executor::Kind>,
+}
+
+/// The kinds of [`ToExecutor`].
+pub mod to_executor {
+    /// What the driver says.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Kind {
+        /// The first message of a stream.
+        #[prost(message, tag = "1")]
+        Registered(super::Registered),
+        #[prost(message, tag = "2")]
+        Stage(super::StagePlan),
+        #[prost(message, tag = "3")]
+        MapStatuses(super::MapStatuses),
+        #[prost(message, tag = "4")]
+        Launch(super::Launch),
+        #[prost(message, tag = "5")]
+        Kill(super::Kill),
+        #[prost(uint64, tag = "6")]
+        ReleaseStage(u64),
+        #[prost(uint64, tag = "7")]
+        ReleaseShuffle(u64),
+        #[prost(message, tag = "8")]
+        CommitAnswer(super::CommitAnswer),
+        /// Finish and exit; the text says why.
+        #[prost(string, tag = "9")]
+        Stop(String),
+    }
+}
+
+/// An executor introduces itself.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Register {
+    #[prost(string, tag = "1")]
+    pub executor: String,
+    #[prost(string, tag = "2")]
+    pub app: String,
+    #[prost(string, tag = "3")]
+    pub host: String,
+    #[prost(uint32, tag = "4")]
+    pub cores: u32,
+    /// `host:port` under which other executors fetch its blocks.
+    #[prost(string, tag = "5")]
+    pub block_address: String,
+    #[prost(uint64, tag = "6")]
+    pub memory_bytes: u64,
+    #[prost(uint32, tag = "7")]
+    pub pid: u32,
+}
+
+/// The driver's answer to [`Register`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Registered {
+    /// The application's properties that matter to executors.
+    #[prost(map = "string, string", tag = "1")]
+    pub conf: HashMap<String, String>,
+}
+
+/// Still there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Heartbeat {
+    #[prost(uint32, tag = "1")]
+    pub running: u32,
+    #[prost(uint64, tag = "2")]
+    pub memory_used: u64,
+}
+
+/// A stage's plan and settings, sent once per executor before the stage's first task there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StagePlan {
+    #[prost(uint64, tag = "1")]
+    pub stage: u64,
+    /// The encoded plan; its root is a shuffle write, or anything for a result stage.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub plan: prost::bytes::Bytes,
+    /// DataFusion settings that differ from its defaults.
+    #[prost(map = "string, string", tag = "3")]
+    pub settings: HashMap<String, String>,
+    /// The shuffles its leaves read.
+    #[prost(uint64, repeated, tag = "4")]
+    pub parents: Vec<u64>,
+    /// Result batches up to this many bytes travel inside the completion message.
+    #[prost(uint64, tag = "5")]
+    pub inline_bytes: u64,
+    /// Where larger results are kept until the driver has fetched them.
+    #[prost(uint64, tag = "6")]
+    pub result_shuffle: u64,
+}
+
+/// Where the map output of a shuffle lies.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MapStatuses {
+    #[prost(uint64, tag = "1")]
+    pub shuffle: u64,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// One per map partition, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub outputs: Vec<MapOutputPlace>,
+}
+
+/// Where one map output lies.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MapOutputPlace {
+    #[prost(string, tag = "1")]
+    pub executor: String,
+    #[prost(string, tag = "2")]
+    pub address: String,
+    /// The attempt that wrote it, part of the block's name.
+    #[prost(uint64, tag = "3")]
+    pub task: u64,
+    /// Bytes per reduce partition.
+    #[prost(uint64, repeated, tag = "4")]
+    pub sizes: Vec<u64>,
+    /// Whether there is output at all; false only while it is lost.
+    #[prost(bool, tag = "5")]
+    pub available: bool,
+}
+
+/// Tasks to start.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Launch {
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: Vec<Task>,
+}
+
+/// One task attempt.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Task {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    #[prost(uint64, tag = "2")]
+    pub stage: u64,
+    #[prost(uint32, tag = "3")]
+    pub stage_attempt: u32,
+    #[prost(uint32, tag = "4")]
+    pub partition: u32,
+    #[prost(uint32, tag = "5")]
+    pub attempt: u32,
+}
+
+/// Stop a task attempt.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Kill {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    #[prost(string, tag = "2")]
+    pub reason: String,
+}
+
+/// A task asks whether it may commit its output.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CommitRequest {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+}
+
+/// The answer to [`CommitRequest`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CommitAnswer {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    #[prost(bool, tag = "2")]
+    pub allowed: bool,
+}
+
+/// A task attempt is over.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskFinished {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    #[prost(message, optional, tag = "2")]
+    pub metrics: Option<TaskMetrics>,
+    #[prost(oneof = "task_finished::Outcome", tags = "3, 4, 5, 6, 7")]
+    pub outcome: Option<task_finished::Outcome>,
+}
+
+/// The kinds of end of a task.
+pub mod task_finished {
+    /// How a task attempt ended.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Outcome {
+        /// Map output is durable; bytes per reduce partition.
+        #[prost(message, tag = "3")]
+        MapOutput(super::MapOutput),
+        #[prost(message, tag = "4")]
+        Result(super::TaskResult),
+        #[prost(message, tag = "5")]
+        Failed(super::TaskError),
+        #[prost(message, tag = "6")]
+        FetchFailed(super::FetchFailed),
+        /// Why it was killed.
+        #[prost(string, tag = "7")]
+        Killed(String),
+    }
+}
+
+/// What a map task left.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MapOutput {
+    #[prost(uint64, repeated, tag = "1")]
+    pub sizes: Vec<u64>,
+}
+
+/// What a result task left.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskResult {
+    /// The encoded batches, if small.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub inline: prost::bytes::Bytes,
+    /// The bytes of the block to fetch; 0 if the result is inline.
+    #[prost(uint64, tag = "2")]
+    pub block_bytes: u64,
+}
+
+/// What a task attempt did.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskMetrics {
+    #[prost(uint64, tag = "1")]
+    pub run_micros: u64,
+    #[prost(uint64, tag = "2")]
+    pub output_rows: u64,
+    #[prost(uint64, tag = "3")]
+    pub bytes_written: u64,
+    /// Shuffle bytes read, by the executor that wrote them; its own under its own id.
+    #[prost(map = "string, uint64", tag = "4")]
+    pub bytes_read: HashMap<String, u64>,
+    #[prost(uint64, tag = "5")]
+    pub rows_read: u64,
+}
+
+/// A block could not be read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FetchFailed {
+    #[prost(uint64, tag = "1")]
+    pub shuffle: u64,
+    #[prost(uint32, tag = "2")]
+    pub map: u32,
+    #[prost(uint64, tag = "3")]
+    pub map_task: u64,
+    /// The server did not answer at all.
+    #[prost(bool, tag = "4")]
+    pub address_lost: bool,
+    #[prost(string, tag = "5")]
+    pub message: String,
+}
+
+/// A task's own error, in parts, so that condition and SQLSTATE reach the client.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskError {
+    /// The whole message for logs.
+    #[prost(string, tag = "1")]
+    pub message: String,
+    #[prost(message, optional, tag = "2")]
+    pub spark: Option<SparkErrorParts>,
+    /// Another attempt cannot succeed (a plan that cannot be decoded).
+    #[prost(bool, tag = "3")]
+    pub fatal: bool,
+    /// The executor's doing, not the task's; tried again and not counted.
+    #[prost(bool, tag = "4")]
+    pub not_counted: bool,
+}
+
+/// `SparkError` on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SparkErrorParts {
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    #[prost(string, tag = "2")]
+    pub condition: String,
+    #[prost(string, tag = "3")]
+    pub sql_state: String,
+    #[prost(string, tag = "4")]
+    pub text: String,
+    #[prost(message, repeated, tag = "5")]
+    pub parameters: Vec<Parameter>,
+    #[prost(message, optional, tag = "6")]
+    pub context: Option<ErrorContext>,
+}
+
+/// One message parameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Parameter {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// `QueryContext` on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ErrorContext {
+    #[prost(uint64, tag = "1")]
+    pub start_index: u64,
+    #[prost(uint64, tag = "2")]
+    pub stop_index: u64,
+    #[prost(uint64, tag = "3")]
+    pub line: u64,
+    #[prost(uint64, tag = "4")]
+    pub position: u64,
+    #[prost(string, tag = "5")]
+    pub fragment: String,
+}
+
+/// The generated client and server.
+pub(crate) mod service {
+    #![allow(clippy::all, unreachable_pub, missing_docs, reason = "generated")]
+    tonic::include_proto!("ferrospark.exec.v1.ExecutorEndpoint");
+}
+
+impl From<from_executor::Kind> for FromExecutor {
+    fn from(kind: from_executor::Kind) -> Self {
+        Self { kind: Some(kind) }
+    }
+}
+
+impl From<to_executor::Kind> for ToExecutor {
+    fn from(kind: to_executor::Kind) -> Self {
+        Self { kind: Some(kind) }
+    }
+}

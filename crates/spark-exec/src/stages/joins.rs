@@ -1,0 +1,208 @@
+//! Joins: which build sides may be shared by tasks that know nothing of each other.
+//!
+//! A build side that every task reads whole is right only for join types that never emit a build
+//! row by itself: each task would emit it. The others are re-planned: a hash join is partitioned by
+//! its keys, a nested loop join swaps its sides, and what remains runs in one task.
+
+use std::sync::Arc;
+
+use datafusion::common::internal_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::JoinType;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    ReplaceChildrenOptions,
+};
+
+use super::{Cutter, Gather, two_children};
+
+/// Whether every task may hold the whole left side.
+fn left_may_be_broadcast(join_type: JoinType) -> bool {
+    match join_type {
+        JoinType::Inner
+        | JoinType::Right
+        | JoinType::RightSemi
+        | JoinType::RightAnti
+        | JoinType::RightMark => true,
+        JoinType::Left
+        | JoinType::Full
+        | JoinType::LeftSemi
+        | JoinType::LeftAnti
+        | JoinType::LeftMark => false,
+    }
+}
+
+impl Cutter<'_> {
+    pub(super) fn cut_hash_join(
+        &mut self,
+        join: &HashJoinExec,
+        plan: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [left, right] = two_children(plan)?;
+        match join.partition_mode() {
+            PartitionMode::Partitioned => {
+                let children = vec![self.cut(left)?, self.cut(right)?];
+                replace_children_if_necessary(Arc::clone(plan), children)
+            }
+            PartitionMode::CollectLeft | PartitionMode::Auto
+                if left_may_be_broadcast(*join.join_type()) =>
+            {
+                self.cut_broadcast_left(plan, left, right)
+            }
+            PartitionMode::CollectLeft | PartitionMode::Auto if join.null_aware => {
+                self.cut_in_one_task(plan, left, right)
+            }
+            PartitionMode::CollectLeft | PartitionMode::Auto => {
+                self.cut_partitioned(join, left, right)
+            }
+        }
+    }
+
+    pub(super) fn cut_nested_loop_join(
+        &mut self,
+        join: &NestedLoopJoinExec,
+        plan: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [left, right] = two_children(plan)?;
+        if left_may_be_broadcast(*join.join_type()) {
+            return self.cut_broadcast_left(plan, left, right);
+        }
+        let uncollected = uncollect(&left);
+        if *join.join_type() == JoinType::Full
+            || (uncollected.output_partitioning().partition_count() <= 1
+                && right.output_partitioning().partition_count() <= 1)
+        {
+            return self.cut_in_one_task(plan, left, right);
+        }
+        // The side that emits rows by itself becomes the streamed one.
+        let bare = NestedLoopJoinExec::try_new(
+            uncollected,
+            Arc::new(CoalescePartitionsExec::new(right)),
+            join.filter().cloned(),
+            join.join_type(),
+            join.projection().as_ref().map(|columns| columns.to_vec()),
+        )?;
+        self.cut(bare.swap_inputs()?)
+    }
+
+    /// The left side becomes a stage of its own that every task of this stage reads.
+    pub(super) fn cut_broadcast_left(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let right = self.cut(right)?;
+        let left = self.cut(uncollect(&left))?;
+        let one_task = right.output_partitioning().partition_count() <= 1;
+        let gather = if one_task { Gather::Concatenated } else { Gather::Broadcast };
+        let left = self.gather(left, gather)?;
+        rebuild(plan, left, right)
+    }
+
+    fn cut_in_one_task(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let left = self.cut(uncollect(&left))?;
+        let left = self.gather(left, Gather::Concatenated)?;
+        let right = self.cut(right)?;
+        let right = self.gather(right, Gather::Concatenated)?;
+        rebuild(plan, left, right)
+    }
+
+    fn cut_partitioned(
+        &mut self,
+        join: &HashJoinExec,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let left = self.cut(uncollect(&left))?;
+        let right = self.cut(right)?;
+        let [left, right] = if left.output_partitioning().partition_count() == 1
+            && right.output_partitioning().partition_count() == 1
+        {
+            [left, right]
+        } else {
+            let (left_keys, right_keys) = join.on().iter().cloned().unzip();
+            [self.exchange_by(left, left_keys)?, self.exchange_by(right, right_keys)?]
+        };
+        join.builder()
+            .with_partition_mode(PartitionMode::Partitioned)
+            .with_new_children(vec![left, right])?
+            .recompute_properties()
+            .build_exec()
+    }
+
+    fn exchange_by(
+        &mut self,
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<datafusion::physical_expr::PhysicalExprRef>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut equivalences = input.equivalence_properties().clone();
+        equivalences.clear_orderings();
+        equivalences.clear_per_partition_constants();
+        let partitioning = Partitioning::Hash(keys, self.options.partitions.max(1));
+        self.exchange(input, partitioning, equivalences)
+    }
+}
+
+/// The plan below the node that collects its partitions, if that is what it does.
+fn uncollect(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>()
+        && coalesce.fetch().is_none()
+    {
+        return Arc::clone(coalesce.input());
+    }
+    if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>()
+        && merge.fetch().is_none()
+    {
+        // The order of a build side is not kept by any join.
+        return Arc::clone(merge.input());
+    }
+    Arc::clone(plan)
+}
+
+fn rebuild(
+    plan: &Arc<dyn ExecutionPlan>,
+    left: Arc<dyn ExecutionPlan>,
+    right: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    Arc::clone(plan).replace_children(
+        vec![left, right],
+        ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+    )
+}
+
+/// Refuses a join whose build side is shared although its rows would be emitted by every task.
+pub(super) fn check(node: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    let (join_type, null_aware) = if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        if *join.partition_mode() == PartitionMode::Partitioned {
+            let [left, right] = two_children(node)?;
+            let counts = [&left, &right].map(|side| side.output_partitioning().partition_count());
+            if counts[0] != counts[1] {
+                return internal_err!("a partitioned join has {counts:?} partitions");
+            }
+            return Ok(());
+        }
+        (*join.join_type(), join.null_aware)
+    } else if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        (*join.join_type(), false)
+    } else {
+        return Ok(());
+    };
+    let [_, right] = two_children(node)?;
+    let tasks = right.output_partitioning().partition_count();
+    if tasks > 1 && (null_aware || !left_may_be_broadcast(join_type)) {
+        return internal_err!(
+            "a {join_type} join would share its build side between {tasks} tasks"
+        );
+    }
+    Ok(())
+}
