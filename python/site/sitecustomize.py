@@ -7,6 +7,7 @@ before the session builder checks it. A ``sitecustomize`` of the user's own stil
 
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import os
 import sys
 
@@ -50,8 +51,6 @@ def _run_users_sitecustomize():
     others = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
     if spec is not None and spec.loader is not None:
-        import importlib.util
-
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
