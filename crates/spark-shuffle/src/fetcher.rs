@@ -1,0 +1,341 @@
+//! Reading many blocks at once: local ones from their files, remote ones over the wire, a bounded
+//! number of bytes and requests in flight.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::block::BlockId;
+use crate::client::BlockClient;
+use crate::error::FetchError;
+use crate::local::fetch_local;
+use crate::protocol::BLOCKS_LIMIT;
+use crate::remote::fetch_remote;
+use crate::store::ShuffleStore;
+
+/// Segments up to this size come in one piece, larger ones in pieces of it.
+pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Pieces ready for the reader beyond the one it works on. The bytes in flight bound them too;
+/// this bounds segments larger than that.
+const CHUNKS_READY: usize = 4;
+
+/// The unit of the count of bytes in flight: semaphores count in 32 bits.
+const PERMIT_BYTES: u64 = 1024;
+
+/// Bounds of one reduce task's fetch.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// `spark.reducer.maxSizeInFlight`: bytes asked for and not yet taken by the reader.
+    pub max_bytes_in_flight: u64,
+    /// `spark.reducer.maxReqsInFlight`: requests that run at one time.
+    pub max_requests_in_flight: usize,
+    /// `spark.reducer.maxBlocksInFlightPerAddress`: blocks asked for in one request.
+    pub max_blocks_per_request: usize,
+    /// `spark.shuffle.io.maxRetries`: how often a broken answer is asked for again.
+    pub max_retries: u32,
+    /// `spark.shuffle.io.retryWait`.
+    pub retry_wait: Duration,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes_in_flight: 48 * 1024 * 1024,
+            max_requests_in_flight: 16,
+            max_blocks_per_request: BLOCKS_LIMIT,
+            max_retries: 2,
+            retry_wait: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A block and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockLocation {
+    /// The block.
+    pub block: BlockId,
+    /// `host:port` of its server.
+    pub address: Arc<str>,
+    /// Bytes of the segments asked for, as far as known; 0 means there are none and the block is
+    /// not asked for.
+    pub bytes: u64,
+}
+
+/// A piece of a segment. The pieces of a segment come one after the other, with nothing between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedChunk {
+    /// The block.
+    pub block: BlockId,
+    /// The segment: the reduce partition.
+    pub segment: u32,
+    /// The bytes.
+    pub data: Bytes,
+    /// Whether the segment ends here. Its checksum was verified before its last piece is given.
+    pub last: bool,
+}
+
+/// What was read, since the fetcher was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchStatistics {
+    /// Bytes read from the own store.
+    pub local_bytes: u64,
+    /// Segments read from the own store.
+    pub local_segments: u64,
+    /// Bytes read over the wire.
+    pub remote_bytes: u64,
+    /// Segments read over the wire.
+    pub remote_segments: u64,
+    /// Requests sent.
+    pub remote_requests: u64,
+    /// How long readers waited for bytes.
+    pub wait: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FetchCounters {
+    pub(crate) local_bytes: AtomicU64,
+    pub(crate) local_segments: AtomicU64,
+    pub(crate) remote_bytes: AtomicU64,
+    pub(crate) remote_segments: AtomicU64,
+    pub(crate) remote_requests: AtomicU64,
+    wait_nanos: AtomicU64,
+}
+
+/// Reads blocks for the tasks of an executor. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct BlockFetcher {
+    client: BlockClient,
+    local: Option<(Arc<str>, ShuffleStore)>,
+    options: FetchOptions,
+    counters: Arc<FetchCounters>,
+}
+
+impl BlockFetcher {
+    /// A fetcher that reads everything over the wire.
+    pub fn new(client: BlockClient, options: FetchOptions) -> Self {
+        Self { client, local: None, options, counters: Arc::default() }
+    }
+
+    /// Reads blocks at `address`, the executor's own, from the store without a socket.
+    pub fn with_local(mut self, address: impl Into<Arc<str>>, store: ShuffleStore) -> Self {
+        self.local = Some((address.into(), store));
+        self
+    }
+
+    /// The same fetcher with counters of its own, for one task's metrics.
+    pub fn counting_apart(&self) -> Self {
+        Self { counters: Arc::default(), ..self.clone() }
+    }
+
+    /// What was read so far.
+    pub fn statistics(&self) -> FetchStatistics {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        FetchStatistics {
+            local_bytes: get(&counters.local_bytes),
+            local_segments: get(&counters.local_segments),
+            remote_bytes: get(&counters.remote_bytes),
+            remote_segments: get(&counters.remote_segments),
+            remote_requests: get(&counters.remote_requests),
+            wait: Duration::from_nanos(get(&counters.wait_nanos)),
+        }
+    }
+
+    /// Reads segments `segments` of each block, in no particular order of segments. Empty segments
+    /// are left out. The stream ends after its first error. Must be called inside a Tokio runtime;
+    /// dropped, it stops all its work.
+    pub fn fetch(&self, blocks: Vec<BlockLocation>, segments: Range<u32>) -> BlockStream {
+        let (sender, receiver) = mpsc::channel(CHUNKS_READY);
+        let all_permits = self.options.max_bytes_in_flight.div_ceil(PERMIT_BYTES).max(1);
+        let all_permits = all_permits.min(Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
+        let fetch = Fetch {
+            client: self.client.clone(),
+            segments,
+            options: self.options.clone(),
+            counters: self.counters.clone(),
+            delivery: Delivery {
+                sender: Arc::new(Mutex::new(sender)),
+                bytes: Arc::new(Semaphore::new(all_permits as usize)),
+                all_permits: all_permits as u32,
+            },
+        };
+        let own = self.local.as_ref();
+        let (local, remote): (Vec<_>, Vec<_>) = blocks
+            .into_iter()
+            .filter(|location| location.bytes > 0)
+            .partition(|location| own.is_some_and(|(address, _)| *address == location.address));
+        let store = own.map(|(_, store)| store.clone());
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { fetch.run(store, local, remote).await });
+        BlockStream { receiver, counters: self.counters.clone(), waiting: None, _driver: driver }
+    }
+}
+
+/// The segments of one fetch, as they come.
+#[derive(Debug)]
+pub struct BlockStream {
+    receiver: mpsc::Receiver<Delivered>,
+    counters: Arc<FetchCounters>,
+    waiting: Option<Instant>,
+    /// Dropped with the stream, which stops what still runs.
+    _driver: JoinSet<()>,
+}
+
+impl Stream for BlockStream {
+    type Item = Result<FetchedChunk, FetchError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.receiver.poll_recv(context) {
+            Poll::Pending => {
+                self.waiting.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+            Poll::Ready(delivered) => {
+                if let Some(since) = self.waiting.take() {
+                    let nanos = since.elapsed().as_nanos() as u64;
+                    self.counters.wait_nanos.fetch_add(nanos, Ordering::Relaxed);
+                }
+                Poll::Ready(delivered.map(|delivered| {
+                    if delivered.chunk.is_err() {
+                        self.receiver.close();
+                        while self.receiver.try_recv().is_ok() {}
+                    }
+                    delivered.chunk
+                }))
+            }
+        }
+    }
+}
+
+/// A chunk on its way, with the permit that counts its request's bytes as in flight.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    chunk: Result<FetchedChunk, FetchError>,
+    _bytes: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// One call of [`BlockFetcher::fetch`].
+pub(crate) struct Fetch {
+    pub(crate) client: BlockClient,
+    pub(crate) segments: Range<u32>,
+    pub(crate) options: FetchOptions,
+    pub(crate) counters: Arc<FetchCounters>,
+    pub(crate) delivery: Delivery,
+}
+
+/// The way to the reader.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    /// Whoever sends a segment in several pieces holds the lock from the first to the last.
+    pub(crate) sender: Arc<Mutex<mpsc::Sender<Delivered>>>,
+    bytes: Arc<Semaphore>,
+    all_permits: u32,
+}
+
+/// The reader is gone, or an error was delivered: nothing more is wanted.
+pub(crate) struct Unwanted;
+
+impl Delivery {
+    /// Waits until so many bytes may be in flight; what is larger than all goes alone.
+    pub(crate) async fn admit(&self, bytes: u64) -> Option<Arc<OwnedSemaphorePermit>> {
+        let permits = bytes.div_ceil(PERMIT_BYTES).clamp(1, u64::from(self.all_permits)) as u32;
+        self.bytes.clone().acquire_many_owned(permits).await.ok().map(Arc::new)
+    }
+
+    pub(crate) async fn fail(&self, error: FetchError) {
+        let delivered = Delivered { chunk: Err(error), _bytes: None };
+        let _ = self.sender.lock().await.send(delivered).await;
+    }
+}
+
+/// Sends one chunk through a sender that is held.
+pub(crate) async fn send(
+    sender: &mpsc::Sender<Delivered>,
+    chunk: FetchedChunk,
+    bytes: &Arc<OwnedSemaphorePermit>,
+) -> Result<(), Unwanted> {
+    let delivered = Delivered { chunk: Ok(chunk), _bytes: Some(bytes.clone()) };
+    sender.send(delivered).await.map_err(|_| Unwanted)
+}
+
+/// The blocks of one request.
+pub(crate) struct RemoteRequest {
+    pub(crate) address: Arc<str>,
+    pub(crate) blocks: Vec<BlockLocation>,
+    pub(crate) bytes: u64,
+}
+
+impl Fetch {
+    async fn run(
+        self,
+        store: Option<ShuffleStore>,
+        local: Vec<BlockLocation>,
+        remote: Vec<BlockLocation>,
+    ) {
+        let fetch = Arc::new(self);
+        let running = Arc::new(Semaphore::new(fetch.options.max_requests_in_flight.max(1)));
+        let mut tasks = JoinSet::new();
+        let requests = fetch.requests(remote);
+        if let Some(store) = store.filter(|_| !local.is_empty()) {
+            let fetch = fetch.clone();
+            tasks.spawn(async move { fetch_local(&fetch, &store, &local).await });
+        }
+        for request in requests {
+            let Ok(slot) = running.clone().acquire_owned().await else { return };
+            let Some(bytes) = fetch.delivery.admit(request.bytes).await else { return };
+            let fetch = fetch.clone();
+            tasks.spawn(async move {
+                let _slot = slot;
+                fetch_remote(&fetch, request, bytes).await;
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Requests of a fifth of the bytes in flight, so that five servers are busy at once (as
+    /// Spark's `targetRemoteRequestSize`), the addresses in turn.
+    fn requests(&self, remote: Vec<BlockLocation>) -> Vec<RemoteRequest> {
+        let target = (self.options.max_bytes_in_flight / 5).max(1);
+        let limit = self.options.max_blocks_per_request.clamp(1, BLOCKS_LIMIT);
+        let mut by_address: BTreeMap<Arc<str>, Vec<RemoteRequest>> = BTreeMap::new();
+        for location in remote {
+            let requests = by_address.entry(location.address.clone()).or_default();
+            let fits = |r: &&mut RemoteRequest| r.bytes < target && r.blocks.len() < limit;
+            match requests.last_mut().filter(fits) {
+                Some(request) => {
+                    request.bytes += location.bytes;
+                    request.blocks.push(location);
+                }
+                None => requests.push(RemoteRequest {
+                    address: location.address.clone(),
+                    bytes: location.bytes,
+                    blocks: vec![location],
+                }),
+            }
+        }
+        // Readers of different partitions begin at different servers.
+        let mut queues: Vec<_> = by_address.into_values().map(Vec::into_iter).collect();
+        if !queues.is_empty() {
+            let first = self.segments.start as usize % queues.len();
+            queues.rotate_left(first);
+        }
+        let mut requests = Vec::new();
+        loop {
+            let before = requests.len();
+            requests.extend(queues.iter_mut().filter_map(Iterator::next));
+            if requests.len() == before {
+                return requests;
+            }
+        }
+    }
+}
