@@ -82,7 +82,13 @@ impl fmt::Display for SparkError {
             write!(f, " SQLSTATE: {}", self.sql_state)?;
         }
         match &self.context {
-            Some(context) if self.kind == ErrorKind::Parse => write_place(f, context),
+            Some(context) if self.kind == ErrorKind::Parse => {
+                if context.start_index == context.stop_index {
+                    write_place(f, context)
+                } else {
+                    write_range(f, context)
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -98,6 +104,23 @@ fn write_place(f: &mut fmt::Formatter<'_>, context: &QueryContext) -> fmt::Resul
     writeln!(f, "{}^^^", "-".repeat(context.position))?;
     for line in lines {
         writeln!(f, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The block of an error about a part of the statement: the lines that part stands on, underlined.
+fn write_range(f: &mut fmt::Formatter<'_>, context: &QueryContext) -> fmt::Result {
+    write!(f, "\n== SQL (line {}, position {}) ==\n", context.line, context.position + 1)?;
+    let mut left = context.stop_index - context.start_index;
+    let mut from = context.position;
+    for line in context.fragment.split('\n').skip(context.line - 1) {
+        let width = line.chars().count().saturating_sub(from).min(left);
+        writeln!(f, "{line}\n{}{}", " ".repeat(from), "^".repeat(width))?;
+        left = left.saturating_sub(width + 1);
+        from = 0;
+        if left == 0 {
+            break;
+        }
     }
     Ok(())
 }

@@ -39,6 +39,23 @@ pub(crate) enum TokenKind {
     End,
 }
 
+impl TokenKind {
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Integer
+                | Self::Decimal
+                | Self::Exponent
+                | Self::Long
+                | Self::Short
+                | Self::Byte
+                | Self::Float
+                | Self::Double
+                | Self::BigDecimal
+        )
+    }
+}
+
 /// Longest first, so that the first that fits is the token.
 const SYMBOLS: &[&str] = &[
     "<=>", "/*+", "*/", "<=", ">=", "!>", "!<", "!=", "<>", "==", "<<", "||", "|>", "->", "=>",

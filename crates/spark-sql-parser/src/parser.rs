@@ -3,10 +3,22 @@
 //! The rules are those of Spark 4's `SqlBaseParser.g4` under its default settings, where keywords are not reserved.
 //! An error names the token at which the parser could not go on, as Spark's does.
 
+mod ddl;
+mod expression;
+mod from;
 mod identifier;
+mod interval;
+mod literal;
+mod primary;
+mod query;
+mod select;
+mod statement;
 mod types;
+mod window;
 
-use crate::error::SparkError;
+use self::window::WindowSpec;
+use crate::ast::{Expr, Statement};
+use crate::error::{ErrorKind, QueryContext, SparkError};
 use crate::lexer::{Token, TokenKind, tokenize};
 use crate::syntax;
 use crate::types::{DataType, Schema};
@@ -24,6 +36,33 @@ pub struct ParserOptions {
     pub double_quoted_identifiers: bool,
     /// `spark.sql.legacy.exponentLiteralAsDecimal.enabled`.
     pub exponent_literal_as_decimal: bool,
+}
+
+/// Parses one statement; semicolons may follow it.
+///
+/// # Errors
+/// `PARSE_EMPTY_STATEMENT` for blank text, `PARSE_SYNTAX_ERROR` and its like with the place for anything Spark's
+/// grammar does not have.
+pub fn parse_statement(sql: &str, options: &ParserOptions) -> Result<Statement, SparkError> {
+    let mut parser = Parser::new(sql, options)?;
+    if sql.trim().is_empty() {
+        return Err(syntax::empty_statement(sql));
+    }
+    let statement = parser.statement()?;
+    let mut ended = false;
+    while parser.take_symbol(";") {
+        ended = true;
+    }
+    parser.expect_statement_end(ended)?;
+    Ok(statement)
+}
+
+/// Parses an expression, with an alias if it has one, as `expr()` and `selectExpr` take it.
+///
+/// # Errors
+/// As [`parse_statement`].
+pub fn parse_expression(text: &str, options: &ParserOptions) -> Result<Expr, SparkError> {
+    Parser::new(text, options)?.whole(Parser::named_expression)
 }
 
 /// Parses a data type: `struct<a:int,b:array<string>>`, `decimal(10,2)`, `interval day to second`.
@@ -59,13 +98,35 @@ pub(crate) struct Parser<'a> {
     at: usize,
     depth: usize,
     options: &'a ParserOptions,
+    /// How many `?` were read.
+    positional: usize,
+    /// Parameters of the lambdas around, in lower case.
+    lambda_names: Vec<String>,
+    /// Named windows of the queries around, innermost last.
+    windows: Vec<Vec<(String, WindowSpec)>>,
+    /// Whether the text has a WINDOW clause at all.
+    has_windows: bool,
 }
 
 type Parsed<T> = Result<T, SparkError>;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(sql: &'a str, options: &'a ParserOptions) -> Parsed<Self> {
-        Ok(Self { sql, tokens: tokenize(sql, options)?, at: 0, depth: 0, options })
+        let tokens = tokenize(sql, options)?;
+        let has_windows = tokens
+            .iter()
+            .any(|token| matches!(&token.kind, TokenKind::Word(word) if word == "WINDOW"));
+        Ok(Self {
+            sql,
+            tokens,
+            at: 0,
+            depth: 0,
+            options,
+            positional: 0,
+            lambda_names: Vec::new(),
+            windows: Vec::new(),
+            has_windows,
+        })
     }
 
     /// Runs one rule over the whole text.
@@ -77,6 +138,19 @@ impl<'a> Parser<'a> {
 
     fn expect_end(&self) -> Parsed<()> {
         if *self.peek() == TokenKind::End { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    /// Spark calls a token superfluous when the statement would be whole without it.
+    fn expect_statement_end(&self, ended: bool) -> Parsed<()> {
+        let last = self.token(1).kind == TokenKind::End || self.symbol_ahead(1, ";");
+        match self.peek() {
+            TokenKind::End => Ok(()),
+            _ if ended || last => {
+                let hint = format!(": extra input '{}'", self.source(self.token(0)));
+                Err(self.unexpected_with(&hint))
+            }
+            _ => Err(self.unexpected()),
+        }
     }
 
     // Looking at tokens.
@@ -253,5 +327,30 @@ impl<'a> Parser<'a> {
     fn too_deep(&self) -> SparkError {
         let token = self.token(0);
         syntax::too_deep(self.sql, token.start, MAX_DEPTH)
+    }
+
+    fn unsupported(&self, what: &str) -> SparkError {
+        syntax::unsupported(self.sql, self.token(0).start, what)
+    }
+
+    fn invalid_statement(&self, condition: &str, text: &str) -> SparkError {
+        let end = self.sql.trim_end().len();
+        SparkError::new(ErrorKind::Parse, condition, "42000", text)
+            .at(syntax::context(self.sql, 0, end))
+    }
+
+    /// The place of what was read since a position in the token list.
+    fn read_since(&self, start: usize) -> QueryContext {
+        let end =
+            if self.at > start { self.tokens[self.at - 1].end } else { self.tokens[start].start };
+        syntax::context(self.sql, self.tokens[start].start, end)
+    }
+
+    fn invalid_set(&self) -> SparkError {
+        self.invalid_statement(
+            "INVALID_SET_SYNTAX",
+            "Expected format is 'SET', 'SET key', or 'SET key=value'. If you want to include special characters in \
+             key, or include semicolon in value, please use backquotes, e.g., SET `key`=`value`.",
+        )
     }
 }

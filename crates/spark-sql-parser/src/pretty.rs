@@ -211,13 +211,7 @@ impl Printer<'_> {
             Some(text) if plain => text,
             _ => {
                 let distinct = if function.distinct { "DISTINCT " } else { "" };
-                let shown = match function.name.last() {
-                    Some(written) if functions::is_known(&name) || written.is_empty() => {
-                        functions::display_name(&name).to_owned()
-                    }
-                    Some(written) => written.clone(),
-                    None => name.clone(),
-                };
+                let shown = functions::display_name(&name);
                 format!("{shown}({distinct}{})", args.join(", "))
             }
         };
@@ -244,7 +238,8 @@ impl Printer<'_> {
         let texts: Vec<_> = orders
             .iter()
             .map(|order| match short {
-                true if order.ascending => self.expr(&order.expr),
+                // The mode of a descending order is the least value, and Spark shows the order turned round.
+                true if order.ascending != (name == "mode") => self.expr(&order.expr),
                 true => format!("{} DESC", self.expr(&order.expr)),
                 false => self.sort_order(order),
             })

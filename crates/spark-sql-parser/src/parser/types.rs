@@ -163,7 +163,6 @@ impl Parser<'_> {
     }
 
     fn decimal(&self, start: usize, precision: u32, scale: u32) -> Parsed<DataType> {
-        let position = self.tokens[start].start;
         if precision > MAX_PRECISION {
             let error = SparkError::new(
                 ErrorKind::Parse,
@@ -174,7 +173,7 @@ impl Parser<'_> {
             return Err(error
                 .with("precision", precision.to_string())
                 .with("maxPrecision", MAX_PRECISION.to_string())
-                .at(syntax::context(self.sql, position, position)));
+                .at(self.read_since(start)));
         }
         if scale > precision {
             let error = SparkError::new(
@@ -192,7 +191,6 @@ impl Parser<'_> {
 
     fn missing_size(&self, start: usize, name: &str) -> SparkError {
         let name = if name == "CHARACTER" { "CHARACTER" } else { name };
-        let position = self.tokens[start].start;
         SparkError::new(
             ErrorKind::Parse,
             "DATATYPE_MISSING_SIZE",
@@ -203,7 +201,7 @@ impl Parser<'_> {
             ),
         )
         .with("type", format!("\"{name}\""))
-        .at(syntax::context(self.sql, position, position))
+        .at(self.read_since(start))
     }
 
     fn incomplete(&self, start: usize, name: &str) -> SparkError {
@@ -212,7 +210,7 @@ impl Parser<'_> {
             "ARRAY" => (
                 "INCOMPLETE_TYPE_DEFINITION.ARRAY",
                 "The definition of \"ARRAY\" type is incomplete. You must provide an element type. For example: \
-                 \"ARRAY<elementType>\".",
+                 \"ARRAY<INT>\".",
             ),
             "MAP" => (
                 "INCOMPLETE_TYPE_DEFINITION.MAP",
@@ -226,9 +224,7 @@ impl Parser<'_> {
             ),
         };
         let text = format!("Incomplete complex type: {text}");
-        let position = self.tokens[start].start;
-        SparkError::new(ErrorKind::Parse, condition, "42K01", text)
-            .at(syntax::context(self.sql, position, position))
+        SparkError::new(ErrorKind::Parse, condition, "42K01", text).at(self.read_since(start))
     }
 
     fn unsupported_type(&self, start: usize, name: &str, parameters: &[u32]) -> SparkError {
@@ -237,7 +233,6 @@ impl Parser<'_> {
             let list: Vec<_> = parameters.iter().map(u32::to_string).collect();
             shown = format!("{shown}({})", list.join(","));
         }
-        let position = self.tokens[start].start;
         SparkError::new(
             ErrorKind::Parse,
             "UNSUPPORTED_DATATYPE",
@@ -245,6 +240,6 @@ impl Parser<'_> {
             format!("Unsupported data type \"{shown}\"."),
         )
         .with("typeName", format!("\"{shown}\""))
-        .at(syntax::context(self.sql, position, position))
+        .at(self.read_since(start))
     }
 }

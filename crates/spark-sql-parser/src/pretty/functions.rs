@@ -79,14 +79,9 @@ pub(super) fn display_name(name: &str) -> &str {
     DISPLAY_NAMES.iter().find(|(plain, _)| *plain == name).map_or(name, |(_, shown)| shown)
 }
 
-/// Whether the function is one of Spark's, shown in its own spelling rather than the user's.
-pub(super) fn is_known(name: &str) -> bool {
-    !name.is_empty()
-}
-
 /// The text of operators and of functions with a form of their own.
 pub(super) fn special(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
-    if let Some(text) = between(name, args, texts).or_else(|| operator(name, args, texts)) {
+    if let Some(text) = operator(name, args, texts) {
         return Some(text);
     }
     match (name, texts) {
@@ -114,49 +109,6 @@ fn with_defaults(name: &str, texts: &[String]) -> Option<String> {
         .iter()
         .find(|(function, count, _)| *function == name && *count == texts.len())?;
     Some(format!("{}({}, {added})", display_name(name), texts.join(", ")))
-}
-
-/// `x BETWEEN a AND b`, which the parser spells out and Spark 4 keeps as a function.
-fn between(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
-    if name == "between" {
-        return Some(format!("between({})", texts.join(", ")));
-    }
-    let ("and", [Expr::Function(lower), Expr::Function(upper)]) = (name, args) else {
-        return None;
-    };
-    let is = |function: &crate::ast::Function, name: &str| {
-        function.name.len() == 1 && function.name[0] == name
-    };
-    let same = is(lower, ">=") && is(upper, "<=") && lower.args.first() == upper.args.first();
-    if !same {
-        return None;
-    }
-    let strip = |text: &str, operator: &str, value: &str| {
-        let rest = text.strip_prefix('(')?.strip_prefix(value)?.strip_prefix(operator)?;
-        rest.strip_suffix(')').map(str::to_owned)
-    };
-    let lower_text = &texts[0];
-    // The value's own text is what both comparisons begin with.
-    let value = common_value(&texts[0], &texts[1])?;
-    let from = strip(lower_text, " >= ", &value)?;
-    let to = strip(&texts[1], " <= ", &value)?;
-    Some(format!("between({value}, {from}, {to})"))
-}
-
-fn common_value(lower: &str, upper: &str) -> Option<String> {
-    let mut from = 0;
-    while let Some(found) = lower[from..].find(" >= ") {
-        let end = from + found;
-        let value = lower.get(1..end)?;
-        if upper
-            .get(1..)
-            .is_some_and(|rest| rest.starts_with(value) && rest[value.len()..].starts_with(" <= "))
-        {
-            return Some(value.to_owned());
-        }
-        from = end + 1;
-    }
-    None
 }
 
 fn operator(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
