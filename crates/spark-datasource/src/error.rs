@@ -4,7 +4,7 @@ use datafusion::error::DataFusionError;
 use spark_sql_parser::error::{ErrorKind, SparkError};
 
 /// Result of everything a client may see fail.
-pub type Result<T, E = SparkError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = SparkError> = std::result::Result<T, E>;
 
 /// Carries a Spark error through DataFusion without losing its condition.
 pub(crate) fn external(error: SparkError) -> DataFusionError {
@@ -127,6 +127,9 @@ pub(crate) fn file_not_exist(uri: &str) -> SparkError {
 }
 
 pub(crate) fn io(uri: &str, error: &std::io::Error) -> SparkError {
+    if let Some(spark) = error.get_ref().and_then(|inner| inner.downcast_ref::<SparkError>()) {
+        return spark.clone();
+    }
     match error.kind() {
         std::io::ErrorKind::NotFound => file_not_exist(uri),
         _ => failed_read(uri, &error.to_string()),

@@ -23,6 +23,8 @@ pub(crate) struct DataFile {
     pub(crate) modified: SystemTime,
     /// One value per partition column.
     pub(crate) partition_values: Vec<ScalarValue>,
+    /// The same as the directories have them.
+    pub(crate) partition_texts: Vec<String>,
 }
 
 /// All files of a read and what their directories say.
@@ -97,11 +99,12 @@ struct Found {
 
 impl Found {
     fn plain(self) -> DataFile {
-        self.with(Vec::new())
+        self.with(Vec::new(), Vec::new())
     }
 
-    fn with(self, partition_values: Vec<ScalarValue>) -> DataFile {
-        DataFile { path: self.path, size: self.size, modified: self.modified, partition_values }
+    fn with(self, partition_values: Vec<ScalarValue>, partition_texts: Vec<String>) -> DataFile {
+        let Self { path, size, modified, .. } = self;
+        DataFile { path, size, modified, partition_values, partition_texts }
     }
 }
 
@@ -300,7 +303,13 @@ fn partitioned(
             metadata: None,
         });
     }
-    let files = rows.into_iter().zip(values).map(|((file, _), values)| file.with(values)).collect();
+    let files = rows
+        .into_iter()
+        .zip(values)
+        .map(|((file, parsed), values)| {
+            file.with(values, parsed.columns.into_iter().map(|(_, text)| text).collect())
+        })
+        .collect();
     Ok(Listing { files, partition_columns })
 }
 

@@ -244,7 +244,7 @@ impl Request {
 }
 
 /// Where a column of a source comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Column {
     File(usize),
     Partition(usize),
