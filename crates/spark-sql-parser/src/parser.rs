@@ -16,6 +16,8 @@ mod statement;
 mod types;
 mod window;
 
+use std::collections::BTreeMap;
+
 use self::window::WindowSpec;
 use crate::ast::{Expr, Statement};
 use crate::error::{ErrorKind, QueryContext, SparkError};
@@ -30,12 +32,16 @@ use crate::types::{DataType, Schema};
 const MAX_DEPTH: usize = 200;
 
 /// The session's settings that change how text is read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ParserOptions {
     /// `spark.sql.ansi.doubleQuotedIdentifiers` (with ANSI mode): `"x"` is an identifier, not a string.
     pub double_quoted_identifiers: bool,
     /// `spark.sql.legacy.exponentLiteralAsDecimal.enabled`.
     pub exponent_literal_as_decimal: bool,
+    /// What stands for `:name` markers; others are left as they are.
+    pub named_parameters: BTreeMap<String, Expr>,
+    /// What stands for `?` markers, in order.
+    pub positional_parameters: Vec<Expr>,
 }
 
 /// Parses one statement; semicolons may follow it.
@@ -98,8 +104,6 @@ pub(crate) struct Parser<'a> {
     at: usize,
     depth: usize,
     options: &'a ParserOptions,
-    /// How many `?` were read.
-    positional: usize,
     /// Parameters of the lambdas around, in lower case.
     lambda_names: Vec<String>,
     /// Named windows of the queries around, innermost last.
@@ -122,7 +126,6 @@ impl<'a> Parser<'a> {
             at: 0,
             depth: 0,
             options,
-            positional: 0,
             lambda_names: Vec::new(),
             windows: Vec::new(),
             has_windows,

@@ -45,18 +45,26 @@ impl Parser<'_> {
                 self.star(Vec::new())
             }
             TokenKind::Symbol("?") => {
+                let at = self.markers_before();
                 self.advance();
-                self.positional += 1;
-                Ok(Expr::Parameter(Parameter::Positional(self.positional - 1)))
+                let bound = self.options.positional_parameters.get(at).cloned();
+                Ok(bound.unwrap_or(Expr::Parameter(Parameter::Positional(at))))
             }
             TokenKind::Symbol(":") => {
                 self.advance();
-                Ok(Expr::Parameter(Parameter::Named(self.identifier()?)))
+                let name = self.identifier()?;
+                let bound = self.options.named_parameters.get(&name).cloned();
+                Ok(bound.unwrap_or(Expr::Parameter(Parameter::Named(name))))
             }
             TokenKind::Symbol("-") if self.token(1).kind.is_number() => self.number(),
             kind if kind.is_number() => self.number(),
             _ => Err(self.unexpected()),
         }
+    }
+
+    /// How many `?` stand before this place; parts of the text are read twice or out of order.
+    fn markers_before(&self) -> usize {
+        self.tokens[..self.at].iter().filter(|token| token.kind == TokenKind::Symbol("?")).count()
     }
 
     fn word_primary(&mut self, word: &str) -> Parsed<Expr> {
@@ -371,15 +379,11 @@ impl Parser<'_> {
         &mut self,
         rule: impl FnOnce(&mut Self) -> Parsed<Expr>,
     ) -> Option<Parsed<Expr>> {
-        let positional = self.positional;
-        let parsed = self.attempt(|p| {
+        self.attempt(|p| {
             p.advance();
             p.parenthesized(rule)
-        });
-        if parsed.is_none() {
-            self.positional = positional;
-        }
-        parsed.map(Ok)
+        })
+        .map(Ok)
     }
 
     /// `TRIM([BOTH|LEADING|TRAILING] [characters] FROM text)`; Spark's functions take the characters first.
