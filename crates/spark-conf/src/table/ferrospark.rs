@@ -16,7 +16,7 @@ properties! {
     SPREAD: String = "spark.ferrospark.mesos.placement", Kind::OneOf(&["spread", "pack"]), Value("spread"), "ferrospark", Application, Honoured,
         "Whether executors are spread over the offered agents or packed onto the first";
     MAX_EXECUTORS_PER_AGENT: Option<u64> = "spark.ferrospark.mesos.maxExecutorsPerAgent", Kind::Integer { min: 1, max: 1_000_000 }, Unset, "ferrospark", Application, Honoured,
-        "Most executors of this application on one agent; without spark.executor.cores one is the rule";
+        "Most executors of this application on one agent; unset for any number";
     EXCLUDE_FAILURES: u64 = "spark.ferrospark.mesos.exclude.maxFailures", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "ferrospark", Application, Honoured,
         "Executor failures on an agent after which it is left out for a while; losses the executor did not cause do not count";
     EXCLUDE_TIMEOUT: Duration = "spark.ferrospark.mesos.exclude.timeout", Kind::Duration { unit: TimeUnit::Second }, Value("60s"), "ferrospark", Application, Honoured,

@@ -76,8 +76,8 @@ properties! {
         "Labels of executor tasks: key:value,...";
     MESOS_DRIVER_LABELS: Option<String> = "spark.mesos.driver.labels", Kind::Text, Unset, "2.3.0", Application, Planned,
         "Labels of driver tasks in cluster mode";
-    MESOS_FAILOVER_TIMEOUT: f64 = "spark.mesos.driver.failoverTimeout", Kind::Decimal { min: 0.0 }, Value("0.0"), "2.3.0", Application, Honoured,
-        "Seconds the master keeps executors of a driver that is gone";
+    MESOS_FAILOVER_TIMEOUT: f64 = "spark.mesos.driver.failoverTimeout", Kind::Decimal { min: 0.0 }, Value("60.0"), "2.3.0", Application, Honoured,
+        "Seconds the master keeps a framework whose driver is cut off, so that a lost connection loses no executor; Spark has 0";
     MESOS_CHECKPOINT: bool = "spark.mesos.checkpoint", Kind::Boolean, Value("false"), "3.0.1-d2iq", Application, Honoured,
         "Whether executors outlive a restart of their agent's daemon";
     MESOS_DRIVER_FRAMEWORK_ID: Option<String> = "spark.mesos.driver.frameworkId", Kind::Text, Unset, "2.1.0", Application, Honoured,

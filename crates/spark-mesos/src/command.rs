@@ -1,0 +1,265 @@
+//! What an agent runs: the executor's command, environment and URIs.
+//!
+//! The command is a list of arguments, never shell text.
+
+use mesos_api::command_info::Uri;
+use mesos_api::{CommandInfo, Environment};
+use spark_conf::{SparkConf, table};
+
+use crate::settings::SettingsError;
+
+/// The reference's class, so that scripts which look for it in process lists still find it.
+const BACKEND_CLASS: &str = "org.apache.spark.executor.CoarseGrainedExecutorBackend";
+/// The program inside a home.
+const SPARK_CLASS: &str = "bin/spark-class";
+/// Where Docker containers see their sandbox.
+const DOCKER_SANDBOX: &str = "/mnt/mesos/sandbox";
+/// Extensions of archives the fetcher unpacks, longest first.
+const ARCHIVES: &[&str] =
+    &[".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tar", ".tgz", ".txz", ".zip", ".gz"];
+
+/// What the driver knows when executors are launched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchContext {
+    /// Where executors dial: `spark://HOST:PORT`.
+    pub driver_url: String,
+    /// The application's secret, for `_SPARK_AUTH_SECRET`.
+    pub secret: String,
+    /// `SPARK_USER`.
+    pub user: String,
+}
+
+/// The executor's program as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct Program {
+    place: Place,
+    uris: Vec<Uri>,
+    environment: Vec<(String, String)>,
+    in_docker: bool,
+    pass_hostname: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// On every agent.
+    Home(String),
+    /// Top directory of a fetched archive.
+    Archive(String),
+}
+
+/// One executor, for its command line.
+pub(crate) struct ExecutorArguments<'a> {
+    pub(crate) executor_id: &'a str,
+    pub(crate) hostname: &'a str,
+    pub(crate) cores: u64,
+    pub(crate) app_id: &'a str,
+}
+
+impl Program {
+    pub(crate) fn from_conf(
+        conf: &SparkConf,
+        spark_home: Option<&str>,
+    ) -> Result<Self, SettingsError> {
+        let cache = conf.get(&table::MESOS_FETCHER_CACHE)?;
+        let uri =
+            |value: &str| Uri { value: value.to_owned(), cache: Some(cache), ..Uri::default() };
+        let archive = conf.get(&table::EXECUTOR_URI)?;
+        let mut uris: Vec<Uri> = archive.iter().map(|value| uri(value)).collect();
+        uris.extend(conf.get(&table::MESOS_URIS)?.iter().map(|value| uri(value)));
+        Ok(Self {
+            place: place(conf, archive.as_deref(), spark_home)?,
+            uris,
+            environment: environment(conf)?,
+            in_docker: conf.get(&table::MESOS_DOCKER_IMAGE)?.is_some()
+                && conf.get(&table::MESOS_CONTAINERIZER)? == "docker",
+            pass_hostname: conf.get(&table::MESOS_NETWORK_NAME)?.is_none(),
+        })
+    }
+
+    pub(crate) fn command(
+        &self,
+        context: &LaunchContext,
+        executor: &ExecutorArguments<'_>,
+    ) -> CommandInfo {
+        let program = self.path();
+        let cores = executor.cores.to_string();
+        let mut arguments = vec![
+            program.as_str(),
+            BACKEND_CLASS,
+            "--driver-url",
+            &context.driver_url,
+            "--executor-id",
+            executor.executor_id,
+            "--cores",
+            &cores,
+            "--app-id",
+            executor.app_id,
+        ];
+        if self.pass_hostname {
+            arguments.extend(["--hostname", executor.hostname]);
+        }
+        let own = [
+            ("SPARK_USER".to_owned(), context.user.clone()),
+            ("_SPARK_AUTH_SECRET".to_owned(), context.secret.clone()),
+        ];
+        CommandInfo {
+            uris: self.uris.clone(),
+            environment: Some(Environment::of(self.environment.iter().cloned().chain(own))),
+            shell: Some(false),
+            value: Some(program.clone()),
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            user: None,
+        }
+    }
+
+    fn path(&self) -> String {
+        match &self.place {
+            Place::Home(home) => format!("{home}/{SPARK_CLASS}"),
+            Place::Archive(directory) if self.in_docker => {
+                format!("{DOCKER_SANDBOX}/{directory}/{SPARK_CLASS}")
+            }
+            Place::Archive(directory) => format!("./{directory}/{SPARK_CLASS}"),
+        }
+    }
+}
+
+fn place(
+    conf: &SparkConf,
+    archive: Option<&str>,
+    spark_home: Option<&str>,
+) -> Result<Place, SettingsError> {
+    let Some(uri) = archive else {
+        let home = conf.get(&table::MESOS_EXECUTOR_HOME)?;
+        return match home.as_deref().or(spark_home) {
+            Some(home) => Ok(Place::Home(home.trim_end_matches('/').to_owned())),
+            None => Err(SettingsError::Conflict(
+                "executor Spark home spark.mesos.executor.home is not set; set it, or spark.executor.uri"
+                    .to_owned(),
+            )),
+        };
+    };
+    if let Some(directory) = conf.get(&table::EXECUTOR_ARCHIVE_DIRECTORY)? {
+        return Ok(Place::Archive(directory.trim_matches('/').to_owned()));
+    }
+    let name = uri.split(['?', '#']).next().unwrap_or_default();
+    let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let extension = ARCHIVES.iter().find(|extension| name.ends_with(**extension));
+    match extension.and_then(|extension| name.strip_suffix(extension)) {
+        Some(directory) if !directory.is_empty() => Ok(Place::Archive(directory.to_owned())),
+        Some(_) | None => Err(SettingsError::Value {
+            property: table::EXECUTOR_URI.name(),
+            value: uri.to_owned(),
+            problem: format!(
+                "the fetcher unpacks only {}; expected an archive of one of them",
+                ARCHIVES.join(" ")
+            ),
+        }),
+    }
+}
+
+/// The environment of the configuration: `SPARK_EXECUTOR_MEMORY`, library path, `spark.executorEnv.*`.
+fn environment(conf: &SparkConf) -> Result<Vec<(String, String)>, SettingsError> {
+    let memory = conf.get(&table::EXECUTOR_MEMORY)? >> 20;
+    let mut variables = vec![("SPARK_EXECUTOR_MEMORY".to_owned(), format!("{memory}m"))];
+    if let Some(path) = conf.get(&table::EXECUTOR_EXTRA_LIBRARY_PATH)? {
+        variables.push(("LD_LIBRARY_PATH".to_owned(), path));
+    }
+    variables.extend(conf.with_prefix("spark.executorEnv."));
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use spark_conf::Origin;
+
+    fn check(settings: &[(&str, &str)], home: Option<&str>, expected: Expect) {
+        let mut conf = SparkConf::new();
+        for (key, value) in settings {
+            conf.set(Origin::Program, key, value);
+        }
+        let context = LaunchContext {
+            driver_url: "spark://10.0.0.1:7000".to_owned(),
+            secret: "s3".to_owned(),
+            user: "me".to_owned(),
+        };
+        let executor =
+            ExecutorArguments { executor_id: "3", hostname: "agent1", cores: 2, app_id: "F-1" };
+        let out = match Program::from_conf(&conf, home) {
+            Ok(program) => {
+                let command = program.command(&context, &executor);
+                let uris: Vec<_> =
+                    command.uris.iter().map(|u| (u.value.as_str(), u.cache())).collect();
+                let variables: Vec<_> = command
+                    .environment
+                    .iter()
+                    .flat_map(|e| &e.variables)
+                    .map(|v| format!("{}={}", v.name, v.value()))
+                    .collect();
+                assert_eq!(command.shell, Some(false));
+                assert_eq!(command.value(), command.arguments[0]);
+                format!("{}\n{}\n{uris:?}\n", command.arguments.join(" "), variables.join(" "))
+            }
+            Err(error) => format!("{error}\n"),
+        };
+        expected.assert_eq(&out);
+    }
+
+    #[test]
+    fn from_a_home() {
+        check(
+            &[("spark.executorEnv.A", "1")],
+            Some("/opt/spark"),
+            expect![[r#"
+                /opt/spark/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1
+                SPARK_EXECUTOR_MEMORY=1024m A=1 SPARK_USER=me _SPARK_AUTH_SECRET=s3
+                []
+            "#]],
+        );
+        check(
+            &[("spark.mesos.executor.home", "/other/./x/"), ("spark.mesos.network.name", "n")],
+            Some("/opt/spark"),
+            expect![[r#"
+                /other/./x/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1
+                SPARK_EXECUTOR_MEMORY=1024m SPARK_USER=me _SPARK_AUTH_SECRET=s3
+                []
+            "#]],
+        );
+    }
+
+    #[test]
+    fn from_an_archive() {
+        check(
+            &[
+                ("spark.executor.uri", "http://h/d/ferrospark-0.1.0.tgz?x=1"),
+                ("spark.mesos.uris", "http://h/a, http://h/b"),
+                ("spark.mesos.fetcherCache.enable", "true"),
+            ],
+            None,
+            expect![[r#"
+                ./ferrospark-0.1.0/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1
+                SPARK_EXECUTOR_MEMORY=1024m SPARK_USER=me _SPARK_AUTH_SECRET=s3
+                [("http://h/d/ferrospark-0.1.0.tgz?x=1", true), ("http://h/a", true), ("http://h/b", true)]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn refused() {
+        check(
+            &[],
+            None,
+            expect![[r#"
+            executor Spark home spark.mesos.executor.home is not set; set it, or spark.executor.uri
+        "#]],
+        );
+        check(
+            &[("spark.executor.uri", "http://h/x.jar")],
+            None,
+            expect![[r#"
+            spark.executor.uri: "http://h/x.jar" is not valid: the fetcher unpacks only .tar.bz2 .tar.gz .tar.xz .tbz2 .tar .tgz .txz .zip .gz; expected an archive of one of them
+        "#]],
+        );
+    }
+}
