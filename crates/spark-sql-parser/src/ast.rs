@@ -398,7 +398,7 @@ pub enum Parameter {
 }
 
 /// A function call. Operators are functions under Spark's names: `+ - * / % div = == <=> != < <= > >= and or not`,
-/// `&  | ^ ~ || negative positive like rlike ilike isnull isnotnull between …`; `x IS TRUE` is `x <=> true`.
+/// `&  | ^ ~ || << >> >>>`, `-` and `+` of one argument too, `like rlike ilike isnull isnotnull between …`; `x IS TRUE` is `x <=> true`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Function {
     pub name: Vec<String>,

@@ -138,6 +138,7 @@ impl Printer<'_> {
             {
                 format!("TIMESTAMP '{text}'")
             }
+            (Expr::Literal(Literal::Null(_)), _) => "NULL".to_owned(),
             (_, CastMode::Try) => format!("TRY_CAST({} AS {})", self.expr(expr), to.sql()),
             _ => format!("CAST({} AS {})", self.expr(expr), to.sql()),
         }
@@ -281,7 +282,7 @@ impl Printer<'_> {
     fn offset(&self, offset: &Expr) -> String {
         if let Expr::Function(function) = offset
             && let ([name], [inner]) = (function.name.as_slice(), function.args.as_slice())
-            && name == "negative"
+            && name == "-"
         {
             return format!("{} PRECEDING", self.expr(inner));
         }

@@ -215,8 +215,8 @@ impl Parser<'_> {
     fn unary(&mut self) -> Parsed<Expr> {
         let name = match self.peek() {
             // A minus before a number belongs to it.
-            TokenKind::Symbol("-") if !self.at_negative_number() => "negative",
-            TokenKind::Symbol("+") => "positive",
+            TokenKind::Symbol("-") if !self.at_negative_number() => "-",
+            TokenKind::Symbol("+") => "+",
             TokenKind::Symbol("~") => "~",
             _ => {
                 let primary = self.primary()?;

@@ -81,6 +81,9 @@ impl Parser<'_> {
         {
             return parsed;
         }
+        if word == "TIME" && matches!(self.token(1).kind, TokenKind::String(_)) {
+            return Err(self.unsupported("the type TIME"));
+        }
         match word {
             "NULL" if !self.symbol_ahead(1, "(") => {
                 self.advance();

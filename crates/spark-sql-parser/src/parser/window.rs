@@ -116,11 +116,11 @@ impl Parser<'_> {
         let Some(clause) = self.find_window_clause() else {
             return Ok(false);
         };
-        let (at, positional) = (self.at, self.positional);
+        let at = self.at;
         self.windows.push(Vec::new());
         self.at = clause;
         let read = self.window_clause();
-        (self.at, self.positional) = (at, positional);
+        self.at = at;
         let defined = read.inspect_err(|_| {
             self.windows.pop();
         })?;
@@ -192,6 +192,6 @@ fn negative(offset: Expr) -> Expr {
         Expr::Literal(Literal::YearMonthInterval(value)) => {
             Expr::Literal(Literal::YearMonthInterval(value.wrapping_neg()))
         }
-        other => Expr::call("negative", vec![other]),
+        other => Expr::call("-", vec![other]),
     }
 }

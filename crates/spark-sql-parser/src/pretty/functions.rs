@@ -39,7 +39,16 @@ const DISPLAY_NAMES: &[(&str, &str)] = &[
     ("tanh", "TANH"),
     ("dense_rank", "DENSE_RANK"),
     ("percent_rank", "PERCENT_RANK"),
-    ("regexp", "RLIKE"),
+    ("array_agg", "collect_list"),
+    ("csc", "CSC"),
+    ("curdate", "current_date"),
+    ("current_database", "current_schema"),
+    ("dateadd", "date_add"),
+    ("random", "rand"),
+    ("regexp", "REGEXP"),
+    ("regexp_like", "REGEXP_LIKE"),
+    ("sec", "SEC"),
+    ("to_varchar", "to_char"),
 ];
 
 /// Arguments the analyser adds: function, number of arguments written, text added.
@@ -65,13 +74,84 @@ const DEFAULT_ARGUMENTS: &[(&str, usize, &str)] = &[
     ("lpad", 2, " "),
     ("rpad", 2, " "),
     ("sentences", 1, ", "),
+    ("aes_decrypt", 2, "GCM, DEFAULT, "),
+    ("aes_decrypt", 3, "DEFAULT, "),
+    ("aes_decrypt", 4, ""),
+    ("aes_encrypt", 2, "GCM, DEFAULT, , "),
+    ("aes_encrypt", 3, "DEFAULT, , "),
+    ("aes_encrypt", 4, ", "),
+    ("aes_encrypt", 5, ""),
+    ("try_aes_decrypt", 2, "GCM, DEFAULT, "),
+    ("try_aes_decrypt", 3, "DEFAULT, "),
+    ("try_aes_decrypt", 4, ""),
+    ("approx_top_k", 1, "5, 10000"),
+    ("approx_top_k", 2, "10000"),
+    ("current_time", 0, "6"),
+    ("hll_sketch_agg", 1, "12"),
+    ("hll_union", 2, "false"),
+    ("listagg", 1, "NULL"),
+    ("string_agg", 1, "NULL"),
+    ("make_dt_interval", 1, "0, 0, 0.000000"),
+    ("make_dt_interval", 2, "0, 0.000000"),
+    ("make_dt_interval", 3, "0.000000"),
+    ("make_interval", 1, "0, 0, 0, 0, 0, 0.000000"),
+    ("make_interval", 2, "0, 0, 0, 0, 0.000000"),
+    ("make_interval", 3, "0, 0, 0, 0.000000"),
+    ("make_interval", 4, "0, 0, 0.000000"),
+    ("make_interval", 5, "0, 0.000000"),
+    ("make_interval", 6, "0.000000"),
+    ("make_ym_interval", 1, "0"),
+    ("mask", 1, "X, x, n, NULL"),
+    ("mask", 2, "x, n, NULL"),
+    ("mask", 3, "n, NULL"),
+    ("mask", 4, "NULL"),
+    ("months_between", 2, "true"),
+    ("percentile", 2, "1"),
+    ("regexp_instr", 2, "0"),
+    ("unix_timestamp", 0, "current_timestamp(), yyyy-MM-dd HH:mm:ss"),
     ("str_to_map", 1, ",, :"),
     ("str_to_map", 2, ":"),
 ];
 
 /// Functions of whose arguments only some are shown.
-const SHOWN_ARGUMENTS: &[(&str, usize)] =
-    &[("first", 1), ("last", 1), ("first_value", 1), ("last_value", 1), ("any_value", 1)];
+const SHOWN_ARGUMENTS: &[(&str, usize)] = &[
+    ("any_value", 1),
+    ("dense_rank", 0),
+    ("first", 1),
+    ("first_value", 1),
+    ("from_csv", 1),
+    ("from_json", 1),
+    ("from_xml", 1),
+    ("ilike", 2),
+    ("last", 1),
+    ("last_value", 1),
+    ("percent_rank", 0),
+    ("rank", 0),
+    ("schema_of_csv", 1),
+    ("schema_of_json", 1),
+    ("schema_of_xml", 1),
+    ("to_csv", 1),
+    ("to_json", 1),
+    ("to_xml", 1),
+    ("try_variant_get", 2),
+    ("variant_get", 2),
+];
+
+/// Functions that are casts, which do not show.
+const CASTS: &[&str] = &[
+    "bigint",
+    "binary",
+    "boolean",
+    "date",
+    "decimal",
+    "double",
+    "float",
+    "int",
+    "smallint",
+    "string",
+    "timestamp",
+    "tinyint",
+];
 
 const ROWS_TO_CURRENT: &str = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
 
@@ -85,6 +165,10 @@ pub(super) fn special(name: &str, args: &[Expr], texts: &[String]) -> Option<Str
         return Some(text);
     }
     match (name, texts) {
+        (_, [inner]) if CASTS.contains(&name) => Some(inner.clone()),
+        ("ceil" | "floor", [_, _]) => Some(format!("{name}({})", texts.join(", "))),
+        ("datepart", [field, source]) => Some(format!("datepart({field} FROM {source})")),
+        ("sentences", [text, language]) => Some(format!("sentences({text}, {language}, )")),
         ("if", [condition, yes, no]) => Some(format!("(IF({condition}, {yes}, {no}))")),
         ("log", [x]) => Some(format!("LOG(E(), {x})")),
         ("log", [base, x]) => Some(format!("LOG({base}, {x})")),
@@ -103,12 +187,13 @@ pub(super) fn special(name: &str, args: &[Expr], texts: &[String]) -> Option<Str
 fn with_defaults(name: &str, texts: &[String]) -> Option<String> {
     if let Some((_, count)) = SHOWN_ARGUMENTS.iter().find(|(function, _)| *function == name) {
         let shown = &texts[..texts.len().min(*count)];
-        return Some(format!("{name}({})", shown.join(", ")));
+        return Some(format!("{}({})", display_name(name), shown.join(", ")));
     }
     let (_, _, added) = DEFAULT_ARGUMENTS
         .iter()
         .find(|(function, count, _)| *function == name && *count == texts.len())?;
-    Some(format!("{}({}, {added})", display_name(name), texts.join(", ")))
+    let separator = if texts.is_empty() { "" } else { ", " };
+    Some(format!("{}({}{separator}{added})", display_name(name), texts.join(", ")))
 }
 
 fn operator(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
@@ -126,16 +211,13 @@ fn operator(name: &str, args: &[Expr], texts: &[String]) -> Option<String> {
                 "like" => return Some(format!("{left} LIKE {right}")),
                 "+" | "-" | "*" | "/" | "%" | "div" | "<=>" | "<" | "<=" | ">" | ">=" | "&"
                 | "|" | "^" | "<<" | ">>" | ">>>" => name,
-                "shiftleft" => "<<",
-                "shiftright" => ">>",
-                "shiftrightunsigned" => ">>>",
                 _ => return None,
             };
             Some(format!("({left} {shown} {right})"))
         }
         [operand] => match name {
             "not" | "!" => Some(format!("(NOT {operand})")),
-            "negative" | "-" => Some(format!("(- {operand})")),
+            "-" => Some(format!("(- {operand})")),
             "positive" | "+" => Some(format!("(+ {operand})")),
             "~" => Some(format!("~{operand}")),
             "isnull" => Some(format!("({operand} IS NULL)")),
