@@ -91,6 +91,22 @@ pub(crate) fn job_error(message: &str, payload: Option<&[u8]>) -> DataFusionErro
     DataFusionError::External(Box::new(error))
 }
 
+/// The error of a query whose engine stopped.
+pub(crate) fn stopped() -> DataFusionError {
+    DataFusionError::Execution("the application has stopped".to_owned())
+}
+
+/// A store's error as DataFusion carries it.
+pub(crate) fn store_error(error: spark_shuffle::StoreError) -> DataFusionError {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    DataFusionError::Execution(message)
+}
+
 /// The error of a query the user stopped.
 pub(crate) fn cancelled() -> DataFusionError {
     let error = SparkError::new(

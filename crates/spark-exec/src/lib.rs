@@ -6,12 +6,24 @@
 //! * [`executor`] is the process (or the part of the driver's process) that runs tasks.
 //! * [`runner`] is what the rest of the driver sees: something that runs plans.
 
+pub mod backend;
+mod batches;
 pub mod codec;
+mod endpoint;
+pub mod engine;
+pub mod executor;
 pub mod failure;
+mod fetch;
+mod input;
 pub mod nodes;
 mod plugins;
 pub mod protocol;
 pub mod runner;
 pub mod stages;
+mod writer;
 
+pub use backend::{ExternalBackend, LocalBackend, SchedulerBackend};
+pub use engine::{Engine, EngineOptions, ExecutorStatistics};
+pub use executor::{ExecutorOptions, run_executor};
+pub use plugins::{DecodeNode, NodeCodec, register_nodes};
 pub use runner::{InProcessRunner, JobHandle, PlanRunner, RunOptions, RunningQuery};

@@ -279,8 +279,9 @@ pub struct FetchFailed {
     pub shuffle: u64,
     #[prost(uint32, tag = "2")]
     pub map: u32,
-    #[prost(uint64, tag = "3")]
-    pub map_task: u64,
+    /// The attempt whose output was asked for, if there was one.
+    #[prost(uint64, optional, tag = "3")]
+    pub map_task: Option<u64>,
     /// The server did not answer at all.
     #[prost(bool, tag = "4")]
     pub address_lost: bool,

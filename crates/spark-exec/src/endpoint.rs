@@ -1,0 +1,96 @@
+//! The driver's endpoint: takes executors' streams and hands them to the engine.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::Result;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::engine::EngineHandle;
+use crate::protocol::service::executor_endpoint_server::{
+    ExecutorEndpoint, ExecutorEndpointServer,
+};
+use crate::protocol::{FromExecutor, MESSAGE_BYTES_LIMIT, SECRET_KEY, ToExecutor};
+
+/// Messages of an executor that may wait for the engine.
+const STREAM_LIMIT: usize = 1024;
+
+/// Listens for executors; answers the address.
+pub(crate) async fn listen(
+    host: &str,
+    port: u16,
+    secret: String,
+    engine: EngineHandle,
+    shutdown: CancellationToken,
+) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((host, port)).await.map_err(|error| {
+        exec_datafusion_err!(
+            "cannot listen for executors on {host}:{port}: {error}; \
+             set spark.driver.bindAddress and spark.driver.port"
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let service = ExecutorEndpointServer::new(Endpoint { engine, secret })
+        .max_decoding_message_size(MESSAGE_BYTES_LIMIT)
+        .max_encoding_message_size(MESSAGE_BYTES_LIMIT);
+    let connections = TcpListenerStream::new(listener).map(|connection| {
+        let connection = connection?;
+        connection.set_nodelay(true)?;
+        Ok::<_, std::io::Error>(connection)
+    });
+    let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20)
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(20)))
+        .add_service(service)
+        .serve_with_incoming_shutdown(connections, async move { shutdown.cancelled().await });
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the executors' endpoint ended");
+        }
+    });
+    Ok(address)
+}
+
+struct Endpoint {
+    engine: EngineHandle,
+    secret: String,
+}
+
+#[tonic::async_trait]
+impl ExecutorEndpoint for Endpoint {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<ToExecutor, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<FromExecutor>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let given = request.metadata().get(SECRET_KEY).map(|secret| secret.as_bytes());
+        if !given.is_some_and(|given| same(given, self.secret.as_bytes())) {
+            return Err(Status::unauthenticated("the secret is not this application's"));
+        }
+        let (to_executor, messages) = mpsc::unbounded_channel();
+        let (forward, from_executor) = mpsc::channel(STREAM_LIMIT);
+        let mut inbound = request.into_inner();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = inbound.message().await {
+                if forward.send(message).await.is_err() {
+                    break;
+                }
+            }
+        });
+        self.engine.attach(to_executor, from_executor);
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(messages).map(Ok))))
+    }
+}
+
+/// Compares in a time that does not depend on where the two differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}

@@ -1,0 +1,373 @@
+//! The driver side: one loop owns the scheduler and the executors' streams; a query is a task that
+//! resolves its subqueries, cuts its plan, submits the stages and hands out the result in order.
+
+mod executors;
+mod looping;
+mod query;
+mod results;
+mod subqueries;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::context::SessionState;
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+use spark_scheduler::{ExecutorLoss, JobSpec, PendingReason, SchedulerOptions};
+use spark_shuffle::{
+    BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use spark_scheduler::StageProgress;
+
+use crate::backend::SchedulerBackend;
+use crate::endpoint;
+use crate::protocol::{FromExecutor, Register, StagePlan, ToExecutor, from_executor};
+use crate::runner::{InProcessRunner, PlanRunner, RunOptions, RunningQuery};
+use crate::stages;
+use results::ResultData;
+
+/// How the engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The application's id.
+    pub app_id: String,
+    /// The application's secret: executors must know it.
+    pub secret: String,
+    /// `spark.driver.bindAddress`: where the endpoint listens.
+    pub bind_host: String,
+    /// `spark.driver.host`: the name executors dial.
+    pub advertised_host: String,
+    /// `spark.driver.port`; 0 is any free one.
+    pub port: u16,
+    /// Properties that executors are told.
+    pub conf: BTreeMap<String, String>,
+    /// The scheduler's settings.
+    pub scheduler: SchedulerOptions,
+    /// Directories for results that wait for their turn.
+    pub local_dirs: Vec<PathBuf>,
+    /// How long an executor may be silent (`spark.network.timeout`).
+    pub executor_timeout: Duration,
+}
+
+impl EngineOptions {
+    /// Loopback, defaults, a free port.
+    pub fn new(app_id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            app_id: app_id.into(),
+            secret: secret.into(),
+            bind_host: "127.0.0.1".to_owned(),
+            advertised_host: "127.0.0.1".to_owned(),
+            port: 0,
+            conf: BTreeMap::new(),
+            scheduler: SchedulerOptions::default(),
+            local_dirs: vec![std::env::temp_dir()],
+            executor_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handle: EngineHandle,
+    options: EngineOptions,
+    address: SocketAddr,
+    ids: Arc<AtomicU64>,
+    executors: watch::Receiver<BTreeSet<String>>,
+    statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
+    backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("app_id", &self.inner.options.app_id)
+            .field("address", &self.inner.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one executor did so far, lost ones included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecutorStatistics {
+    /// The machine.
+    pub host: String,
+    /// Task attempts that succeeded.
+    pub tasks: u64,
+    /// Task attempts that did not.
+    pub failed_tasks: u64,
+    /// Time spent in tasks.
+    pub run_time: Duration,
+    /// Shuffle bytes written.
+    pub bytes_written: u64,
+    /// Shuffle bytes read from the executor's own store.
+    pub bytes_read_local: u64,
+    /// Shuffle bytes read from another executor.
+    pub bytes_read_remote: u64,
+}
+
+impl Engine {
+    /// Starts the endpoint and the loop. Executors come from a backend: see [`Self::start_backend`].
+    ///
+    /// # Errors
+    /// If the endpoint cannot listen.
+    pub async fn start(options: EngineOptions) -> Result<Self> {
+        let (sender, commands) = mpsc::unbounded_channel();
+        let handle = EngineHandle { commands: sender, connections: Arc::default() };
+        let shutdown = CancellationToken::new();
+        let address = endpoint::listen(
+            &options.bind_host,
+            options.port,
+            options.secret.clone(),
+            handle.clone(),
+            shutdown.clone(),
+        )
+        .await?;
+        let (executors_sender, executors) = watch::channel(BTreeSet::new());
+        let statistics = Arc::new(Mutex::default());
+        let backend = Arc::new(Mutex::new(None));
+        let client = BlockClient::new(BlockClientOptions::new(
+            options.app_id.clone(),
+            Secret::new(options.secret.clone()),
+        ));
+        let engine_loop = looping::EngineLoop::new(looping::Surroundings {
+            options: options.clone(),
+            handle: handle.clone(),
+            fetcher: BlockFetcher::new(client, FetchOptions::default()),
+            executors: executors_sender,
+            statistics: Arc::clone(&statistics),
+            backend: Arc::clone(&backend),
+        });
+        tokio::spawn(engine_loop.run(commands, shutdown.clone()));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                handle,
+                options,
+                address,
+                ids: Arc::new(AtomicU64::new(0)),
+                executors,
+                statistics,
+                backend,
+                shutdown,
+            }),
+        })
+    }
+
+    /// Starts the source of executors.
+    ///
+    /// # Errors
+    /// What the backend reports.
+    pub async fn start_backend(&self, backend: Arc<dyn SchedulerBackend>) -> Result<()> {
+        backend.start(self).await?;
+        *self.inner.backend.lock() = Some(backend);
+        self.inner.handle.send(Command::BackendStarted);
+        Ok(())
+    }
+
+    /// The application's id.
+    pub fn app_id(&self) -> &str {
+        &self.inner.options.app_id
+    }
+
+    /// The application's secret, for the executors' environment.
+    pub fn secret(&self) -> &str {
+        &self.inner.options.secret
+    }
+
+    /// What executors are told to dial: `spark://HOST:PORT`.
+    pub fn driver_url(&self) -> String {
+        format!("spark://{}:{}", self.inner.options.advertised_host, self.inner.address.port())
+    }
+
+    /// Takes the stream of an executor; its first message must be its registration.
+    pub(crate) fn attach(
+        &self,
+        to_executor: mpsc::UnboundedSender<ToExecutor>,
+        from_executor: mpsc::Receiver<FromExecutor>,
+    ) {
+        self.inner.handle.attach(to_executor, from_executor);
+    }
+
+    /// Tells why an executor is gone, when the cluster manager knows. The first word counts: a
+    /// broken stream may have been noticed before.
+    pub fn executor_lost(&self, executor: &str, loss: ExecutorLoss) {
+        self.inner.handle.send(Command::ExecutorLost { executor: executor.to_owned(), loss });
+    }
+
+    /// The executors registered now.
+    pub fn executors(&self) -> BTreeSet<String> {
+        self.inner.executors.borrow().clone()
+    }
+
+    /// Waits until so many executors are registered; `false` if the time is over first.
+    pub async fn wait_for_executors(&self, count: usize, timeout: Duration) -> bool {
+        let mut executors = self.inner.executors.clone();
+        let enough = executors.wait_for(|executors| executors.len() >= count);
+        matches!(tokio::time::timeout(timeout, enough).await, Ok(Ok(_)))
+    }
+
+    pub(crate) async fn wait_for_executor(&self, executor: &str) {
+        let mut executors = self.inner.executors.clone();
+        // The loop only ends with the engine.
+        let _ = executors.wait_for(|executors| executors.contains(executor)).await;
+    }
+
+    /// The stages that run now, for a progress line.
+    pub async fn progress(&self) -> Vec<StageProgress> {
+        let (answer, progress) = oneshot::channel();
+        self.inner.handle.send(Command::Progress(answer));
+        progress.await.unwrap_or_default()
+    }
+
+    /// Why waiting tasks wait; `None` if none does.
+    pub async fn pending_reason(&self) -> Option<PendingReason> {
+        let (answer, reason) = oneshot::channel();
+        self.inner.handle.send(Command::PendingReason(answer));
+        reason.await.unwrap_or_default()
+    }
+
+    /// What each executor did so far.
+    pub fn statistics(&self) -> BTreeMap<String, ExecutorStatistics> {
+        self.inner.statistics.lock().clone()
+    }
+
+    /// Stops every query of a job group (`cancelJobGroup`).
+    pub fn cancel_job_group(&self, group: &str) {
+        self.inner.handle.send(Command::CancelGroup(group.into()));
+    }
+
+    /// Stops every query with a tag (`cancelJobsWithTag`).
+    pub fn cancel_jobs_with_tag(&self, tag: &str) {
+        self.inner.handle.send(Command::CancelTag(tag.into()));
+    }
+
+    /// Ends all queries, the executors and the backend.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        self.inner.handle.send(Command::Stop(done));
+        let _ = stopped.await;
+        let backend = self.inner.backend.lock().take();
+        if let Some(backend) = backend {
+            backend.stop().await;
+        }
+        self.inner.shutdown.cancel();
+    }
+}
+
+#[async_trait]
+impl PlanRunner for Engine {
+    async fn run(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        session: &SessionState,
+        options: RunOptions,
+    ) -> Result<RunningQuery> {
+        if stages::is_driver_only(&plan) {
+            return InProcessRunner.run(plan, session, options).await;
+        }
+        Ok(query::start(self.clone(), plan, session, options))
+    }
+}
+
+/// The way into the loop; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EngineHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Numbers connections, so that a late word of a lost one is recognised.
+    connections: Arc<AtomicU64>,
+}
+
+impl EngineHandle {
+    fn send(&self, command: Command) {
+        // Fails only when the engine has stopped; then nobody waits for the effect.
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn attach(
+        &self,
+        to_executor: mpsc::UnboundedSender<ToExecutor>,
+        mut from_executor: mpsc::Receiver<FromExecutor>,
+    ) {
+        let connection = self.connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let handle = self.clone();
+        tokio::spawn(async move {
+            let first = from_executor.recv().await.and_then(|message| message.kind);
+            let Some(from_executor::Kind::Register(register)) = first else {
+                tracing::warn!("a connection ended before an executor registered");
+                return;
+            };
+            handle.send(Command::Connected { connection, register, to_executor });
+            while let Some(message) = from_executor.recv().await {
+                if let Some(kind) = message.kind {
+                    handle.send(Command::Message { connection, kind });
+                }
+            }
+            handle.send(Command::Disconnected { connection });
+        });
+    }
+}
+
+/// What the loop is told.
+pub(crate) enum Command {
+    Connected {
+        connection: u64,
+        register: Register,
+        to_executor: mpsc::UnboundedSender<ToExecutor>,
+    },
+    Message {
+        connection: u64,
+        kind: from_executor::Kind,
+    },
+    Disconnected {
+        connection: u64,
+    },
+    ExecutorLost {
+        executor: String,
+        loss: ExecutorLoss,
+    },
+    BackendStarted,
+    Submit(Box<Submission>),
+    Cancel {
+        job: u64,
+    },
+    CancelGroup(Arc<str>),
+    CancelTag(Arc<str>),
+    /// A large result was fetched, or could not be.
+    ResultFetched {
+        task: u64,
+        data: Result<ResultData>,
+    },
+    Progress(oneshot::Sender<Vec<StageProgress>>),
+    PendingReason(oneshot::Sender<Option<PendingReason>>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A job for the loop.
+pub(crate) struct Submission {
+    job: JobSpec,
+    plans: Vec<StagePlan>,
+    events: mpsc::UnboundedSender<JobEvent>,
+}
+
+/// What a query hears of its job.
+pub(crate) enum JobEvent {
+    /// One partition of the result, once each, in any order.
+    Result { partition: usize, data: ResultData },
+    /// The last event.
+    Finished(Result<(), DataFusionError>),
+}

@@ -1,0 +1,173 @@
+//! The executors attached now, and what each has been told.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use spark_scheduler::{MapOutputs, TaskDescription};
+use tokio::sync::mpsc;
+
+use crate::protocol::{
+    Launch, MapOutputPlace, MapStatuses, StagePlan, Task, ToExecutor, to_executor,
+};
+
+/// One attached executor.
+pub(super) struct Attached {
+    pub(super) connection: u64,
+    pub(super) block_address: Arc<str>,
+    pub(super) last_heard: Instant,
+    to_executor: mpsc::UnboundedSender<ToExecutor>,
+    /// The stages whose plan it has.
+    stages: HashSet<u64>,
+    /// The epoch of the map statuses it has, by shuffle.
+    epochs: HashMap<u64, u64>,
+    /// Tasks to start with the next message.
+    launch: Vec<Task>,
+}
+
+impl Attached {
+    pub(super) fn send(&self, kind: to_executor::Kind) {
+        // Fails only when the stream broke; its end is reported by the stream's reader.
+        let _ = self.to_executor.send(kind.into());
+    }
+}
+
+/// All attached executors by id.
+#[derive(Default)]
+pub(super) struct Executors {
+    by_id: BTreeMap<String, Attached>,
+    by_connection: HashMap<u64, String>,
+}
+
+impl Executors {
+    pub(super) fn add(
+        &mut self,
+        id: &str,
+        connection: u64,
+        block_address: &str,
+        to_executor: mpsc::UnboundedSender<ToExecutor>,
+    ) {
+        let attached = Attached {
+            connection,
+            block_address: block_address.into(),
+            last_heard: Instant::now(),
+            to_executor,
+            stages: HashSet::new(),
+            epochs: HashMap::new(),
+            launch: Vec::new(),
+        };
+        if let Some(old) = self.by_id.insert(id.to_owned(), attached) {
+            self.by_connection.remove(&old.connection);
+        }
+        self.by_connection.insert(connection, id.to_owned());
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<Attached> {
+        let attached = self.by_id.remove(id)?;
+        self.by_connection.remove(&attached.connection);
+        Some(attached)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.by_id.keys()
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Attached> {
+        self.by_id.get(id)
+    }
+
+    /// The executor of a connection; `None` once it is taken as lost.
+    pub(super) fn of(&self, connection: u64) -> Option<&str> {
+        self.by_connection.get(&connection).map(String::as_str)
+    }
+
+    pub(super) fn heard(&mut self, id: &str) {
+        if let Some(attached) = self.by_id.get_mut(id) {
+            attached.last_heard = Instant::now();
+        }
+    }
+
+    pub(super) fn send_to_all(&self, kind: &to_executor::Kind) {
+        for attached in self.by_id.values() {
+            attached.send(kind.clone());
+        }
+    }
+
+    pub(super) fn release_stage(&mut self, stage: u64) {
+        for attached in self.by_id.values_mut() {
+            if attached.stages.remove(&stage) {
+                attached.send(to_executor::Kind::ReleaseStage(stage));
+            }
+        }
+    }
+
+    pub(super) fn release_shuffle(&mut self, shuffle: u64) {
+        for attached in self.by_id.values_mut() {
+            attached.epochs.remove(&shuffle);
+            attached.send(to_executor::Kind::ReleaseShuffle(shuffle));
+        }
+    }
+
+    /// Queues a task for the next message, after what the executor must know first.
+    pub(super) fn launch<'a>(
+        &mut self,
+        executor: &str,
+        task: &TaskDescription,
+        plan: &StagePlan,
+        outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
+    ) {
+        let Some(attached) = self.by_id.get_mut(executor) else { return };
+        if attached.stages.insert(plan.stage) {
+            attached.send(to_executor::Kind::Stage(plan.clone()));
+        }
+        for shuffle in &plan.parents {
+            let Some(outputs) = outputs(*shuffle) else { continue };
+            let epoch = outputs.epoch();
+            if attached.epochs.insert(*shuffle, epoch) != Some(epoch) {
+                attached.flush();
+                attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs)));
+            }
+        }
+        attached.launch.push(Task {
+            task: task.task.0,
+            stage: task.stage.0,
+            stage_attempt: task.stage_attempt,
+            partition: task.partition,
+            attempt: task.attempt,
+        });
+    }
+
+    /// Sends the queued tasks, one message per executor.
+    pub(super) fn flush(&mut self) {
+        for attached in self.by_id.values_mut() {
+            attached.flush();
+        }
+    }
+}
+
+impl Attached {
+    fn flush(&mut self) {
+        if !self.launch.is_empty() {
+            let tasks = std::mem::take(&mut self.launch);
+            self.send(to_executor::Kind::Launch(Launch { tasks }));
+        }
+    }
+}
+
+fn statuses(shuffle: u64, outputs: &MapOutputs) -> MapStatuses {
+    let outputs_sent = outputs
+        .statuses()
+        .iter()
+        .map(|status| match status {
+            Some(status) => MapOutputPlace {
+                executor: status.executor.to_string(),
+                address: status.address.to_string(),
+                task: status.task.0,
+                sizes: status.sizes.iter().collect(),
+                available: true,
+            },
+            None => MapOutputPlace::default(),
+        })
+        .collect();
+    MapStatuses { shuffle, epoch: outputs.epoch(), outputs: outputs_sent }
+}

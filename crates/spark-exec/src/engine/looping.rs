@@ -1,0 +1,469 @@
+//! The loop: hands what happened to the scheduler and performs its answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::error::Result;
+use parking_lot::Mutex;
+use spark_scheduler::{
+    Action, Event, ExecutorId, ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, JobId,
+    JobOutcome, MapOutput, MapOutputFate, MapSizes, Scheduler, ShuffleId, TaskDescription,
+    TaskFailure, TaskId, TaskOutcome, Time,
+};
+use spark_shuffle::BlockFetcher;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::executors::Executors;
+use super::results::{ResultData, fetch_result};
+use super::{
+    Command, EngineHandle, EngineOptions, ExecutorStatistics, JobEvent, SchedulerBackend,
+    Submission,
+};
+use crate::failure;
+use crate::protocol::{
+    CommitAnswer, Kill, Register, Registered, StagePlan, TaskError, TaskFinished, TaskMetrics,
+    ToExecutor, from_executor, task_finished, to_executor,
+};
+use prost::Message;
+
+/// Commands handled before the answers are sent: they share messages.
+const BATCH: usize = 256;
+
+/// How often silent executors are looked for.
+const SILENCE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the loop needs of the world.
+pub(super) struct Surroundings {
+    pub(super) options: EngineOptions,
+    pub(super) handle: EngineHandle,
+    pub(super) fetcher: BlockFetcher,
+    pub(super) executors: watch::Sender<BTreeSet<String>>,
+    pub(super) statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
+    pub(super) backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
+}
+
+pub(super) struct EngineLoop {
+    surroundings: Surroundings,
+    scheduler: Scheduler,
+    start: Instant,
+    executors: Executors,
+    plans: HashMap<u64, StagePlan>,
+    jobs: HashMap<u64, mpsc::UnboundedSender<JobEvent>>,
+    tasks: HashMap<u64, (String, TaskDescription)>,
+    /// The result of the task whose end is being handled.
+    result: Option<(u64, ResultData)>,
+    actions: Vec<Action>,
+}
+
+impl EngineLoop {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
+        let scheduler = Scheduler::new(surroundings.options.scheduler.clone());
+        Self {
+            surroundings,
+            scheduler,
+            start: Instant::now(),
+            executors: Executors::default(),
+            plans: HashMap::new(),
+            jobs: HashMap::new(),
+            tasks: HashMap::new(),
+            result: None,
+            actions: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        shutdown: CancellationToken,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut silence = tokio::time::interval(SILENCE_CHECK_INTERVAL);
+        loop {
+            let wakeup = self.scheduler.next_wakeup().map(|time| self.start + time.0);
+            tokio::select! {
+                received = commands.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(wakeup) => self.tell(Event::Wakeup),
+                _ = silence.tick() => self.lose_silent(),
+                () = shutdown.cancelled() => return,
+            }
+            for command in batch.drain(..) {
+                self.handle(command);
+            }
+            self.executors.flush();
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(self.start.elapsed())
+    }
+
+    fn tell(&mut self, event: Event) {
+        let now = self.now();
+        let mut actions = std::mem::take(&mut self.actions);
+        self.scheduler.handle_into(event, now, &mut actions);
+        for action in actions.drain(..) {
+            self.perform(action);
+        }
+        self.actions = actions;
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Connected { connection, register, to_executor } => {
+                self.connected(connection, &register, to_executor);
+            }
+            Command::Message { connection, kind } => {
+                let Some(executor) = self.executors.of(connection).map(str::to_owned) else {
+                    return;
+                };
+                self.executors.heard(&executor);
+                self.message(&executor, kind);
+            }
+            Command::Disconnected { connection } => {
+                if let Some(executor) = self.executors.of(connection).map(str::to_owned) {
+                    self.lost(&executor, ExecutorLoss {
+                        message: format!(
+                            "Executor {executor} exited or its connection broke"
+                        )
+                        .into(),
+                        caused_by_app: true,
+                        map_output: MapOutputFate::Lost,
+                    });
+                }
+            }
+            Command::ExecutorLost { executor, loss } => self.lost(&executor, loss),
+            Command::BackendStarted => self.demand_changed(),
+            Command::Submit(submission) => self.submit(*submission),
+            Command::Cancel { job } => {
+                self.tell(Event::JobCancelled { job: JobId(job), reason: "".into() });
+            }
+            Command::CancelGroup(group) => {
+                self.tell(Event::JobGroupCancelled { group, reason: "".into() });
+            }
+            Command::CancelTag(tag) => {
+                self.tell(Event::JobTagCancelled { tag, reason: "".into() });
+            }
+            Command::ResultFetched { task, data } => self.result_fetched(task, data),
+            Command::Progress(answer) => {
+                let _ = answer.send(self.scheduler.progress());
+            }
+            Command::PendingReason(answer) => {
+                let mut jobs = self.jobs.keys().copied().collect::<Vec<_>>();
+                jobs.sort_unstable();
+                let reason = jobs
+                    .into_iter()
+                    .find_map(|job| self.scheduler.pending_reason(JobId(job)));
+                let _ = answer.send(reason);
+            }
+            Command::Stop(done) => self.stop(done),
+        }
+    }
+
+    fn connected(
+        &mut self,
+        connection: u64,
+        register: &Register,
+        to_executor: mpsc::UnboundedSender<ToExecutor>,
+    ) {
+        let Register { executor, app, host, cores, block_address, .. } = register;
+        if *app != self.surroundings.options.app_id {
+            let reason = format!(
+                "this driver runs application {}, not {app}",
+                self.surroundings.options.app_id
+            );
+            let _ = to_executor.send(to_executor::Kind::Stop(reason).into());
+            return;
+        }
+        tracing::info!(%executor, %host, cores, "executor registered");
+        self.executors.add(executor, connection, block_address, to_executor);
+        if let Some(attached) = self.executors.get(executor) {
+            let conf = self.surroundings.options.conf.clone().into_iter().collect();
+            attached.send(to_executor::Kind::Registered(Registered { conf }));
+        }
+        self.surroundings
+            .statistics
+            .lock()
+            .entry(executor.clone())
+            .or_default()
+            .host
+            .clone_from(host);
+        self.tell(Event::ExecutorAdded {
+            executor: executor.as_str().into(),
+            host: host.as_str().into(),
+            cores: *cores,
+        });
+        self.publish_executors();
+    }
+
+    fn publish_executors(&self) {
+        let ids = self.executors.ids().cloned().collect();
+        self.surroundings.executors.send_replace(ids);
+    }
+
+    fn lost(&mut self, executor: &str, loss: ExecutorLoss) {
+        let Some(attached) = self.executors.remove(executor) else { return };
+        tracing::warn!(executor, message = %loss.message, "executor lost");
+        attached.send(to_executor::Kind::Stop(loss.message.to_string()));
+        self.tasks.retain(|_, (on, _)| on != executor);
+        self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
+        self.publish_executors();
+    }
+
+    /// A machine that was cut off breaks no connection.
+    fn lose_silent(&mut self) {
+        let limit = self.surroundings.options.executor_timeout;
+        let silent = self
+            .executors
+            .ids()
+            .filter(|id| self.executors.get(id).is_some_and(|a| a.last_heard.elapsed() > limit))
+            .cloned()
+            .collect::<Vec<_>>();
+        for executor in silent {
+            let message = format!(
+                "Executor {executor} was silent for {} s (spark.network.timeout)",
+                limit.as_secs()
+            );
+            self.lost(&executor, ExecutorLoss {
+                message: message.into(),
+                caused_by_app: false,
+                map_output: MapOutputFate::Lost,
+            });
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission { job, plans, events } = submission;
+        self.jobs.insert(job.job.0, events);
+        for plan in plans {
+            self.plans.insert(plan.stage, plan);
+        }
+        self.tell(Event::JobSubmitted(job));
+    }
+
+    fn message(&mut self, executor: &str, kind: from_executor::Kind) {
+        match kind {
+            from_executor::Kind::Finished(finished) => self.finished(executor, finished),
+            from_executor::Kind::CommitRequest(request) => {
+                self.tell(Event::CommitRequested { task: TaskId(request.task) });
+            }
+            from_executor::Kind::Heartbeat(_) | from_executor::Kind::Register(_) => {}
+        }
+    }
+
+    fn finished(&mut self, executor: &str, finished: TaskFinished) {
+        let TaskFinished { task, metrics, outcome } = finished;
+        let outcome = outcome.unwrap_or_else(|| {
+            task_finished::Outcome::Failed(TaskError {
+                message: "the executor sent no outcome".to_owned(),
+                ..TaskError::default()
+            })
+        });
+        self.count(executor, metrics.unwrap_or_default(), &outcome);
+        let outcome = match outcome {
+            task_finished::Outcome::MapOutput(output) => {
+                let Some(attached) = self.executors.get(executor) else { return };
+                TaskOutcome::MapOutput(MapOutput {
+                    address: Arc::clone(&attached.block_address),
+                    sizes: MapSizes::from(output.sizes),
+                })
+            }
+            task_finished::Outcome::Result(result) if result.block_bytes > 0 => {
+                self.fetch_result(executor, task, result.block_bytes);
+                return;
+            }
+            task_finished::Outcome::Result(result) => {
+                self.result = Some((task, ResultData::Inline(result.inline)));
+                TaskOutcome::Result
+            }
+            task_finished::Outcome::Failed(error) => TaskOutcome::Failed(task_failure(error)),
+            task_finished::Outcome::FetchFailed(failed) => {
+                TaskOutcome::FetchFailed(FetchFailure {
+                    shuffle: ShuffleId(failed.shuffle),
+                    map_partition: failed.map,
+                    map_task: failed.map_task.map(TaskId),
+                    scope: if failed.address_lost {
+                        FetchFailureScope::Address
+                    } else {
+                        FetchFailureScope::Block
+                    },
+                    message: failed.message.into(),
+                })
+            }
+            task_finished::Outcome::Killed(reason) => {
+                TaskOutcome::Killed { reason: reason.into() }
+            }
+        };
+        self.end_task(task, outcome);
+    }
+
+    fn end_task(&mut self, task: u64, outcome: TaskOutcome) {
+        self.tasks.remove(&task);
+        self.tell(Event::TaskFinished { task: TaskId(task), outcome });
+        self.result = None;
+    }
+
+    fn fetch_result(&self, executor: &str, task: u64, bytes: u64) {
+        let Some(attached) = self.executors.get(executor) else { return };
+        let fetcher = self.surroundings.fetcher.clone();
+        let address = Arc::clone(&attached.block_address);
+        let directories = &self.surroundings.options.local_dirs;
+        let directory =
+            directories.first().cloned().unwrap_or_else(std::env::temp_dir);
+        let handle = self.surroundings.handle.clone();
+        tokio::spawn(async move {
+            let data = fetch_result(fetcher, address, task, bytes, directory).await;
+            handle.send(Command::ResultFetched { task, data });
+        });
+    }
+
+    fn result_fetched(&mut self, task: u64, data: Result<ResultData>) {
+        // The executor may have gone meanwhile: then the task is known no more, and runs again.
+        if !self.tasks.contains_key(&task) {
+            return;
+        }
+        let outcome = match data {
+            Ok(data) => {
+                self.result = Some((task, data));
+                TaskOutcome::Result
+            }
+            Err(error) => {
+                let error = TaskError {
+                    message: format!("the task's result was lost: {error}"),
+                    not_counted: true,
+                    ..TaskError::default()
+                };
+                TaskOutcome::Failed(task_failure(error))
+            }
+        };
+        self.end_task(task, outcome);
+    }
+
+    fn count(&self, executor: &str, metrics: TaskMetrics, outcome: &task_finished::Outcome) {
+        let mut statistics = self.surroundings.statistics.lock();
+        let entry = statistics.entry(executor.to_owned()).or_default();
+        match outcome {
+            task_finished::Outcome::MapOutput(_) | task_finished::Outcome::Result(_) => {
+                entry.tasks += 1;
+            }
+            task_finished::Outcome::Failed(_)
+            | task_finished::Outcome::FetchFailed(_)
+            | task_finished::Outcome::Killed(_) => entry.failed_tasks += 1,
+        }
+        entry.run_time += Duration::from_micros(metrics.run_micros);
+        entry.bytes_written += metrics.bytes_written;
+        for (writer, bytes) in metrics.bytes_read {
+            if writer == executor {
+                entry.bytes_read_local += bytes;
+            } else {
+                entry.bytes_read_remote += bytes;
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::LaunchTask { executor, task } => {
+                let Some(plan) = self.plans.get(&task.stage.0) else { return };
+                let scheduler = &self.scheduler;
+                let outputs = |shuffle| scheduler.map_outputs(ShuffleId(shuffle));
+                self.executors.launch(executor.as_str(), &task, plan, outputs);
+                self.tasks.insert(task.task.0, (executor.as_str().to_owned(), task));
+            }
+            Action::KillTask { executor, task, reason } => {
+                if let Some(attached) = self.executors.get(executor.as_str()) {
+                    let kill = Kill { task: task.0, reason: reason.to_string() };
+                    attached.send(to_executor::Kind::Kill(kill));
+                }
+            }
+            Action::ResultReady { job, partition, task, .. } => {
+                let Some((of, data)) = self.result.take() else { return };
+                if of == task.0
+                    && let Some(events) = self.jobs.get(&job.0)
+                {
+                    let partition = partition as usize;
+                    // Fails only when the query's reader is gone; a cancellation follows.
+                    let _ = events.send(JobEvent::Result { partition, data });
+                }
+            }
+            Action::JobFinished { job, outcome } => self.job_finished(job.0, outcome),
+            Action::CommitAnswer { executor, task, allowed } => {
+                if let Some(attached) = self.executors.get(executor.as_str()) {
+                    let answer = CommitAnswer { task: task.0, allowed };
+                    attached.send(to_executor::Kind::CommitAnswer(answer));
+                }
+            }
+            Action::ShuffleReleased { shuffle } => self.executors.release_shuffle(shuffle.0),
+            Action::StageReleased { stage } => {
+                self.plans.remove(&stage.0);
+                self.executors.release_stage(stage.0);
+            }
+            Action::DemandChanged(_) => self.demand_changed(),
+            Action::StageSubmitted { job, stage, attempt, tasks } => {
+                tracing::debug!(%job, %stage, attempt, tasks, "stage submitted");
+            }
+            Action::StageCompleted { stage, attempt, outcome } => {
+                tracing::debug!(%stage, attempt, ?outcome, "stage completed");
+                // What the decoded plan holds, a broadcast build side for example, is not needed
+                // any more; should the stage run again, its plan is sent again.
+                self.executors.release_stage(stage.0);
+            }
+        }
+    }
+
+    fn demand_changed(&self) {
+        let backend = self.surroundings.backend.lock().clone();
+        if let Some(backend) = backend {
+            backend.demand_changed(self.scheduler.demand());
+        }
+    }
+
+    fn job_finished(&mut self, job: u64, outcome: JobOutcome) {
+        let result = match outcome {
+            JobOutcome::Succeeded => Ok(()),
+            JobOutcome::Cancelled { .. } => Err(failure::cancelled()),
+            JobOutcome::Failed(failed) => {
+                tracing::warn!(job, message = %failed.message, "job failed");
+                Err(failure::job_error(&failed.message, failed.payload.as_deref()))
+            }
+        };
+        if let Some(events) = self.jobs.remove(&job) {
+            let _ = events.send(JobEvent::Finished(result));
+        }
+    }
+
+    fn stop(&mut self, done: oneshot::Sender<()>) {
+        for (_, events) in self.jobs.drain() {
+            let _ = events.send(JobEvent::Finished(Err(failure::stopped())));
+        }
+        self.executors.send_to_all(&to_executor::Kind::Stop("the application ended".to_owned()));
+        let _ = done.send(());
+    }
+}
+
+fn task_failure(error: TaskError) -> TaskFailure {
+    let kind = if error.fatal {
+        FailureKind::Fatal
+    } else if error.not_counted {
+        FailureKind::NotCounted
+    } else {
+        FailureKind::Counted
+    };
+    TaskFailure {
+        payload: error.encode_to_vec().into(),
+        message: error.message.into(),
+        kind,
+    }
+}
+
+async fn sleep_until(wakeup: Option<Instant>) {
+    match wakeup {
+        Some(wakeup) => tokio::time::sleep_until(wakeup.into()).await,
+        None => std::future::pending().await,
+    }
+}

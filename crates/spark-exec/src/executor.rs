@@ -1,0 +1,361 @@
+//! The executor: takes stage plans and task numbers, runs partitions, writes their output.
+//!
+//! The same code runs as a process of its own ([`run_executor`]) and inside the driver
+//! ([`start_local`]); only the channel to the driver differs.
+
+mod memory;
+mod stage;
+mod task;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use parking_lot::Mutex;
+use spark_shuffle::{
+    BlockClient, BlockClientOptions, BlockFetcher, BlockServer, BlockServerOptions, FetchOptions, Secret, ShuffleStore,
+    SingleApplication, StoreOptions, TierOptions,
+};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tonic::metadata::MetadataValue;
+use tonic::transport::Endpoint;
+
+use crate::batches::Compression;
+use crate::failure::store_error;
+use crate::protocol::service::executor_endpoint_client::ExecutorEndpointClient;
+use crate::protocol::{
+    FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, MapStatuses, Register, SECRET_KEY, Task,
+    TaskFinished, ToExecutor, from_executor, task_finished, to_executor,
+};
+use stage::StageEntry;
+pub(crate) use task::Counts;
+
+/// Messages to the driver that may wait before a task's end is held up.
+const OUTBOUND_LIMIT: usize = 1024;
+
+/// How often an executor says that it is alive (`spark.executor.heartbeatInterval`).
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long dialling the driver may take.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What an executor is told at its start.
+#[derive(Debug, Clone)]
+pub struct ExecutorOptions {
+    /// `spark://HOST:PORT` of the driver's endpoint; unused by an executor inside the driver.
+    pub driver_url: String,
+    /// The id under which it registers.
+    pub executor_id: String,
+    /// The application.
+    pub app_id: String,
+    /// Tasks at one time.
+    pub cores: usize,
+    /// The name other executors reach it by.
+    pub hostname: String,
+    /// The address its block server listens on.
+    pub bind_address: String,
+    /// The application's secret.
+    pub secret: String,
+    /// Memory for operators and buffers is a part of this; `None` is unlimited.
+    pub memory_bytes: Option<u64>,
+    /// Directories for shuffle and spill files.
+    pub local_dirs: Vec<PathBuf>,
+}
+
+/// Runs an executor process until its driver is gone or tells it to stop; then its files are gone
+/// too. Answers why it ended.
+///
+/// # Errors
+/// If the driver cannot be reached, refuses the secret, or no local directory can be used.
+pub async fn run_executor(options: ExecutorOptions) -> Result<String> {
+    let url = options.driver_url.replacen("spark://", "http://", 1);
+    let endpoint = Endpoint::from_shared(url)
+        .map_err(|error| {
+            exec_datafusion_err!("driver URL {} is not spark://HOST:PORT: {error}", options.driver_url)
+        })?
+        .tcp_nodelay(true)
+        .connect_timeout(DIAL_TIMEOUT)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20);
+    let channel = endpoint.connect().await.map_err(|error| {
+        exec_datafusion_err!("no driver answers at {}: {}", options.driver_url, chain(&error))
+    })?;
+    let secret: MetadataValue<_> = options
+        .secret
+        .parse()
+        .map_err(|_| exec_datafusion_err!("the secret holds characters that cannot be sent"))?;
+    let mut client = ExecutorEndpointClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_LIMIT)
+        .max_encoding_message_size(MESSAGE_BYTES_LIMIT);
+    let (executor, outbound) = Executor::start(&options).await?;
+    let mut request = tonic::Request::new(ReceiverStream::new(outbound));
+    request.metadata_mut().insert(SECRET_KEY, secret);
+    let inbound = client.attach(request).await.map_err(|status| {
+        exec_datafusion_err!(
+            "the driver at {} refused this executor: {}",
+            options.driver_url,
+            status.message()
+        )
+    })?;
+    Ok(executor.serve(inbound.into_inner().map(|message| message.ok())).await)
+}
+
+/// The driver's ends of the channels to an executor inside its process.
+pub(crate) struct LocalExecutor {
+    pub(crate) to_executor: mpsc::UnboundedSender<ToExecutor>,
+    pub(crate) from_executor: mpsc::Receiver<FromExecutor>,
+}
+
+/// Starts an executor inside this process.
+pub(crate) async fn start_local(options: &ExecutorOptions) -> Result<LocalExecutor> {
+    let (executor, from_executor) = Executor::start(options).await?;
+    let (to_executor, inbound) = mpsc::unbounded_channel();
+    tokio::spawn(executor.serve(UnboundedReceiverStream::new(inbound).map(Some)));
+    Ok(LocalExecutor { to_executor, from_executor })
+}
+
+/// What all tasks of an executor share.
+pub(crate) struct Shared {
+    pub(crate) id: String,
+    pub(crate) block_address: Arc<str>,
+    pub(crate) store: ShuffleStore,
+    pub(crate) fetcher: BlockFetcher,
+    pub(crate) runtime_env: Arc<RuntimeEnv>,
+    pub(crate) compression: Compression,
+    outbound: mpsc::Sender<FromExecutor>,
+    commits: Mutex<HashMap<u64, tokio::sync::oneshot::Sender<bool>>>,
+}
+
+impl Shared {
+    async fn send(&self, kind: from_executor::Kind) {
+        // The driver is gone if this fails, and the executor ends with it.
+        let _ = self.outbound.send(kind.into()).await;
+    }
+}
+
+struct Executor {
+    shared: Arc<Shared>,
+    stages: HashMap<u64, Arc<StageEntry>>,
+    statuses: HashMap<u64, Arc<MapStatuses>>,
+    running: Arc<Mutex<HashMap<u64, AbortHandle>>>,
+    /// Tasks have threads of their own, so that a busy operator never holds up the driver's word
+    /// or another executor's fetch.
+    tasks: Option<tokio::runtime::Runtime>,
+    _server: BlockServer,
+}
+
+impl Executor {
+    async fn start(options: &ExecutorOptions) -> Result<(Self, mpsc::Receiver<FromExecutor>)> {
+        let store = ShuffleStore::open(StoreOptions {
+            application: options.app_id.clone(),
+            tiers: vec![TierOptions::unlimited(options.local_dirs.clone())],
+            served_elsewhere: false,
+        })
+        .map_err(store_error)?;
+        let secret = Secret::new(options.secret.clone());
+        let address: SocketAddr = resolve(&options.bind_address).await?;
+        let server = BlockServer::start(
+            BlockServerOptions::on(address),
+            SingleApplication { secret: secret.clone(), store: store.clone() },
+        )
+        .await
+        .map_err(|error| {
+            exec_datafusion_err!("block server cannot listen on {address}: {error}")
+        })?;
+        let block_address: Arc<str> =
+            format!("{}:{}", options.hostname, server.address().port()).into();
+        let runtime_env = memory::runtime_env(options.memory_bytes, &store)?;
+        let (outbound, receiver) = mpsc::channel(OUTBOUND_LIMIT);
+        let tasks = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.cores.max(1))
+            .thread_name("task")
+            .enable_all()
+            .build()?;
+        let shared = Arc::new(Shared {
+            id: options.executor_id.clone(),
+            block_address: Arc::clone(&block_address),
+            fetcher: BlockFetcher::new(
+                BlockClient::new(BlockClientOptions::new(options.app_id.clone(), secret)),
+                FetchOptions::default(),
+            )
+            .with_local(Arc::clone(&block_address), store.clone()),
+            store,
+            runtime_env,
+            compression: Compression::None,
+            outbound,
+            commits: Mutex::default(),
+        });
+        shared
+            .send(from_executor::Kind::Register(Register {
+                executor: options.executor_id.clone(),
+                app: options.app_id.clone(),
+                host: options.hostname.clone(),
+                cores: options.cores as u32,
+                block_address: block_address.to_string(),
+                memory_bytes: options.memory_bytes.unwrap_or(0),
+                pid: std::process::id(),
+            }))
+            .await;
+        let executor = Self {
+            shared,
+            stages: HashMap::new(),
+            statuses: HashMap::new(),
+            running: Arc::default(),
+            tasks: Some(tasks),
+            _server: server,
+        };
+        Ok((executor, receiver))
+    }
+
+    /// Serves the driver until it is gone; answers why it ended.
+    async fn serve(
+        mut self,
+        inbound: impl tokio_stream::Stream<Item = Option<ToExecutor>>,
+    ) -> String {
+        tokio::pin!(inbound);
+        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        let reason = loop {
+            let message = tokio::select! {
+                message = inbound.next() => message,
+                _ = heartbeat.tick() => {
+                    let running = self.running.lock().len() as u32;
+                    let beat = Heartbeat {
+                        running,
+                        memory_used: self.shared.runtime_env.memory_pool.reserved() as u64,
+                    };
+                    self.shared.send(from_executor::Kind::Heartbeat(beat)).await;
+                    continue;
+                }
+            };
+            match message.flatten().map(|message| message.kind) {
+                None => break "the driver is gone".to_owned(),
+                Some(None) => {}
+                Some(Some(to_executor::Kind::Stop(reason))) => break reason,
+                Some(Some(kind)) => self.handle(kind),
+            }
+        };
+        for (_, task) in self.running.lock().drain() {
+            task.abort();
+        }
+        if let Some(tasks) = self.tasks.take() {
+            tasks.shutdown_background();
+        }
+        reason
+    }
+
+    fn handle(&mut self, message: to_executor::Kind) {
+        match message {
+            to_executor::Kind::Registered(_) => {
+                tracing::info!(executor = %self.shared.id, "registered with the driver");
+            }
+            to_executor::Kind::Stage(plan) => {
+                self.stages.insert(plan.stage, Arc::new(StageEntry::new(plan)));
+            }
+            to_executor::Kind::MapStatuses(statuses) => {
+                for stage in self.stages.values() {
+                    if stage.reads(statuses.shuffle) {
+                        stage.forget_template();
+                    }
+                }
+                self.statuses.insert(statuses.shuffle, Arc::new(statuses));
+            }
+            to_executor::Kind::Launch(launch) => {
+                for task in launch.tasks {
+                    self.launch(task);
+                }
+            }
+            to_executor::Kind::Kill(kill) => {
+                // The task's own watcher reports the end.
+                if let Some(task) = self.running.lock().remove(&kill.task) {
+                    task.abort();
+                }
+            }
+            to_executor::Kind::ReleaseStage(stage) => {
+                self.stages.remove(&stage);
+            }
+            to_executor::Kind::ReleaseShuffle(shuffle) => {
+                self.statuses.remove(&shuffle);
+                let store = self.shared.store.clone();
+                tokio::task::spawn_blocking(move || store.remove_shuffle(shuffle));
+            }
+            to_executor::Kind::CommitAnswer(answer) => {
+                if let Some(asking) = self.shared.commits.lock().remove(&answer.task) {
+                    let _ = asking.send(answer.allowed);
+                }
+            }
+            to_executor::Kind::Stop(_) => {}
+        }
+    }
+
+    fn launch(&self, task: Task) {
+        let Some(tasks) = &self.tasks else { return };
+        let shared = Arc::clone(&self.shared);
+        let stage = self.stages.get(&task.stage).cloned();
+        let statuses = stage
+            .iter()
+            .flat_map(|stage| stage.parents())
+            .filter_map(|shuffle| Some((*shuffle, Arc::clone(self.statuses.get(shuffle)?))))
+            .collect::<HashMap<_, _>>();
+        let number = task.task;
+        // Held until the entry is there, so that a quick task does not end before it began.
+        let mut running = self.running.lock();
+        let work = tasks.spawn(async move { task::run(&shared, stage, task, statuses).await });
+        running.insert(number, work.abort_handle());
+        drop(running);
+        let shared = Arc::clone(&self.shared);
+        let running = Arc::clone(&self.running);
+        tasks.spawn(async move {
+            let finished = match work.await {
+                Ok(finished) => finished,
+                Err(end) => ended_early(number, end),
+            };
+            running.lock().remove(&number);
+            shared.send(from_executor::Kind::Finished(finished)).await;
+        });
+    }
+}
+
+/// The report of a task that was aborted or panicked.
+fn ended_early(task: u64, end: tokio::task::JoinError) -> TaskFinished {
+    let outcome = match end.try_into_panic() {
+        Ok(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            let error = DataFusionError::Execution(format!("the task panicked: {text}"));
+            task_finished::Outcome::Failed(crate::failure::task_error(&error))
+        }
+        Err(_) => task_finished::Outcome::Killed("killed by the driver".to_owned()),
+    };
+    TaskFinished { task, metrics: None, outcome: Some(outcome) }
+}
+
+async fn resolve(host: &str) -> Result<SocketAddr> {
+    tokio::net::lookup_host((host, 0))
+        .await
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| exec_datafusion_err!("bind address {host} is not an address of this machine"))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

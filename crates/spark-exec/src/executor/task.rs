@@ -1,0 +1,162 @@
+//! One task attempt.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlanProperties;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use spark_shuffle::BlockId;
+
+use super::Shared;
+use super::stage::StageEntry;
+use crate::batches::BatchEncoder;
+use crate::failure::{FetchFailedError, find_error, store_error, task_error};
+use crate::input::TaskInput;
+use crate::nodes::{ShuffleInput, ShuffleWriteExec};
+use crate::protocol::{
+    MapOutput, MapStatuses, Task, TaskError, TaskFinished, TaskMetrics, TaskResult, task_finished,
+};
+use crate::writer::{Written, write_map_output};
+
+/// What a task counts while it runs.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Shuffle bytes read, by the executor that wrote them.
+    pub(crate) bytes_read: Mutex<HashMap<String, u64>>,
+    pub(crate) rows_read: std::sync::atomic::AtomicU64,
+}
+
+/// Runs a task to its end and reports.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    stage: Option<Arc<StageEntry>>,
+    task: Task,
+    statuses: HashMap<u64, Arc<MapStatuses>>,
+) -> TaskFinished {
+    let started = Instant::now();
+    let counts = Arc::new(Counts::default());
+    let mut metrics = TaskMetrics::default();
+    let outcome = match &stage {
+        Some(stage) => {
+            let result = execute(shared, stage, &task, statuses, &counts, &mut metrics).await;
+            result.unwrap_or_else(|error| {
+                stage.forget_template();
+                failed(&error)
+            })
+        }
+        None => task_finished::Outcome::Failed(TaskError {
+            message: format!("stage {} is not known at executor {}", task.stage, shared.id),
+            not_counted: true,
+            ..TaskError::default()
+        }),
+    };
+    metrics.run_micros = started.elapsed().as_micros() as u64;
+    metrics.bytes_read = std::mem::take(&mut *counts.bytes_read.lock());
+    metrics.rows_read = counts.rows_read.load(std::sync::atomic::Ordering::Relaxed);
+    TaskFinished { task: task.task, metrics: Some(metrics), outcome: Some(outcome) }
+}
+
+fn failed(error: &DataFusionError) -> task_finished::Outcome {
+    match find_error::<FetchFailedError>(error) {
+        Some(fetch) => task_finished::Outcome::FetchFailed(fetch.0.clone()),
+        None => task_finished::Outcome::Failed(task_error(error)),
+    }
+}
+
+async fn execute(
+    shared: &Arc<Shared>,
+    stage: &StageEntry,
+    task: &Task,
+    statuses: HashMap<u64, Arc<MapStatuses>>,
+    counts: &Arc<Counts>,
+    metrics: &mut TaskMetrics,
+) -> Result<task_finished::Outcome> {
+    let (plan, config) = stage.instance(task.stage_attempt, &shared.runtime_env)?;
+    let input = TaskInput::new(Arc::clone(shared), statuses, Arc::clone(counts));
+    let config = config.with_extension(Arc::new(ShuffleInput(Arc::new(input))));
+    let context = Arc::new(TaskContext::new(
+        Some(task.task.to_string()),
+        String::new(),
+        config,
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        Arc::clone(&shared.runtime_env),
+    ));
+    let partition = task.partition as usize;
+    if let Some(write) = plan.downcast_ref::<ShuffleWriteExec>() {
+        let rows = write.input().execute(partition, Arc::clone(&context))?;
+        let block = BlockId::Shuffle {
+            shuffle: write.shuffle(),
+            map_partition: task.partition,
+            task: task.task,
+        };
+        let partitions = write.input().output_partitioning().partition_count();
+        let Written { sizes, rows, bytes } = write_map_output(
+            rows,
+            write.routing(),
+            partition,
+            partitions,
+            block,
+            &shared.store,
+            shared.compression,
+            &context,
+        )
+        .await?;
+        metrics.output_rows = rows;
+        metrics.bytes_written = bytes;
+        return Ok(task_finished::Outcome::MapOutput(MapOutput { sizes }));
+    }
+    let rows = plan.execute(partition, context)?;
+    let result = collect(shared, rows, task.task, stage.inline_bytes(), metrics).await?;
+    Ok(task_finished::Outcome::Result(result))
+}
+
+/// Encodes a result; one that grows beyond `inline_bytes` becomes a block.
+async fn collect(
+    shared: &Shared,
+    mut rows: SendableRecordBatchStream,
+    task: u64,
+    inline_bytes: u64,
+    metrics: &mut TaskMetrics,
+) -> Result<TaskResult> {
+    let mut encoder = BatchEncoder::new(&rows.schema(), shared.compression)?;
+    let mut bytes = Vec::new();
+    let mut block = None;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        metrics.output_rows += batch.num_rows() as u64;
+        encoder.encode(&batch, &mut bytes)?;
+        if bytes.len() as u64 > inline_bytes {
+            let block = match &mut block {
+                Some(block) => block,
+                empty => empty.insert(
+                    shared.store.write(BlockId::Result { task }, 1).map_err(store_error)?,
+                ),
+            };
+            block.write(0, &bytes).map_err(store_error)?;
+            bytes.clear();
+        }
+    }
+    let Some(mut block) = block else {
+        metrics.bytes_written = bytes.len() as u64;
+        return Ok(TaskResult { inline: Bytes::from(bytes), block_bytes: 0 });
+    };
+    block.write(0, &bytes).map_err(store_error)?;
+    let sizes = block.commit().map_err(store_error)?.sizes;
+    let block_bytes = sizes.first().copied().ok_or_else(|| {
+        exec_datafusion_err!("the result of task {task} was written without a segment")
+    })?;
+    metrics.bytes_written = block_bytes;
+    Ok(TaskResult { inline: Bytes::new(), block_bytes })
+}

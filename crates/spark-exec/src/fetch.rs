@@ -1,0 +1,199 @@
+//! Getting the blocks a task reads, as messages of whole batches.
+//!
+//! A partition that fits in memory easily is fetched as a whole and read in map order, so that a
+//! second run sees the same rows in the same order. A larger one is read as its blocks come,
+//! unless the reader needs their order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::{DataFusionError, Result};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use spark_shuffle::{BlockFetcher, BlockId, BlockLocation, FetchError};
+
+use crate::batches::message_length;
+use crate::executor::{Counts, Shared};
+use crate::failure::FetchFailedError;
+use crate::protocol::FetchFailed;
+
+/// A partition up to this many bytes is fetched before it is read.
+const WHOLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// An executor's own blocks up to this many bytes are read in the task's thread.
+const DIRECT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Blocks under way of a large partition that is read in order.
+const ORDERED_AHEAD: usize = 4;
+
+/// One segment of one map output.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) shuffle: u64,
+    pub(crate) map: u32,
+    pub(crate) task: u64,
+    pub(crate) segment: u32,
+    pub(crate) bytes: u64,
+    pub(crate) executor: String,
+    pub(crate) address: Arc<str>,
+}
+
+impl Wanted {
+    fn block(&self) -> BlockId {
+        BlockId::Shuffle { shuffle: self.shuffle, map_partition: self.map, task: self.task }
+    }
+
+    fn location(&self) -> BlockLocation {
+        BlockLocation {
+            block: self.block(),
+            address: Arc::clone(&self.address),
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// The wanted segments of one reduce partition as runs of whole messages.
+pub(crate) fn fetch(
+    shared: &Arc<Shared>,
+    wanted: Vec<Wanted>,
+    ordered: bool,
+    counts: &Counts,
+) -> BoxStream<'static, Result<Bytes>> {
+    let Some(segment) = wanted.first().map(|wanted| wanted.segment) else {
+        return stream::empty().boxed();
+    };
+    {
+        let mut read = counts.bytes_read.lock();
+        for wanted in &wanted {
+            match read.get_mut(&wanted.executor) {
+                Some(bytes) => *bytes += wanted.bytes,
+                None => {
+                    read.insert(wanted.executor.clone(), wanted.bytes);
+                }
+            }
+        }
+    }
+    let total: u64 = wanted.iter().map(|wanted| wanted.bytes).sum();
+    let own = wanted.iter().all(|wanted| wanted.address == shared.block_address);
+    if own && (ordered || total <= WHOLE_BYTES) && wanted.iter().all(|w| w.bytes <= DIRECT_BYTES) {
+        let shared = Arc::clone(shared);
+        return stream::iter(wanted)
+            .map(move |wanted| {
+                let read = shared.store.read(wanted.block());
+                let read = read.and_then(|block| block.read_segment(wanted.segment));
+                Ok(read.map_err(|error| fetch_failed(wanted.block(), false, error.to_string()))?)
+            })
+            .boxed();
+    }
+    let fetcher = shared.fetcher.clone();
+    if total <= WHOLE_BYTES {
+        return stream::once(fetch_whole(fetcher, wanted, segment))
+            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
+            .try_flatten()
+            .boxed();
+    }
+    if ordered {
+        return stream::iter(wanted)
+            .map(move |wanted| {
+                let fetcher = fetcher.clone();
+                async move { Ok::<_, DataFusionError>(messages(&fetcher, vec![wanted.location()], segment)) }
+            })
+            .buffered(ORDERED_AHEAD)
+            .try_flatten()
+            .boxed();
+    }
+    messages(&fetcher, wanted.iter().map(Wanted::location).collect(), segment)
+}
+
+/// Fetches everything and puts it in the order asked for.
+async fn fetch_whole(
+    fetcher: BlockFetcher,
+    wanted: Vec<Wanted>,
+    segment: u32,
+) -> Result<Vec<Bytes>> {
+    let places: HashMap<BlockId, usize> =
+        wanted.iter().enumerate().map(|(place, wanted)| (wanted.block(), place)).collect();
+    let mut pieces = vec![Vec::new(); wanted.len()];
+    let locations = wanted.iter().map(Wanted::location).collect();
+    let mut chunks = fetcher.fetch(locations, segment..segment + 1);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| fetch_error(&error))?;
+        if let Some(place) = places.get(&chunk.block) {
+            pieces[*place].push(chunk.data);
+        }
+    }
+    Ok(pieces.into_iter().filter(|pieces| !pieces.is_empty()).map(join).collect())
+}
+
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.pop() {
+        Some(only) if pieces.is_empty() => only,
+        Some(last) => {
+            pieces.push(last);
+            pieces.concat().into()
+        }
+        None => Bytes::new(),
+    }
+}
+
+/// Streams blocks, cutting their pieces at the borders of messages.
+pub(crate) fn messages(
+    fetcher: &BlockFetcher,
+    blocks: Vec<BlockLocation>,
+    segment: u32,
+) -> BoxStream<'static, Result<Bytes>> {
+    let chunks = fetcher.fetch(blocks, segment..segment + 1);
+    stream::try_unfold((chunks, BytesMut::new()), |(mut chunks, mut rest)| async move {
+        loop {
+            let Some(chunk) = chunks.next().await else { return Ok(None) };
+            let chunk = chunk.map_err(|error| fetch_error(&error))?;
+            let mut data = if rest.is_empty() {
+                chunk.data
+            } else {
+                rest.extend_from_slice(&chunk.data);
+                rest.split().freeze()
+            };
+            let whole = whole_messages(&data)?;
+            if chunk.last && whole < data.len() {
+                return Err(exec_datafusion_err!("{} ends inside a batch", chunk.block));
+            }
+            let ready = data.split_to(whole);
+            rest.extend_from_slice(&data);
+            if !ready.is_empty() {
+                return Ok(Some((ready, (chunks, rest))));
+            }
+        }
+    })
+    .boxed()
+}
+
+/// The length of the complete messages at the start.
+fn whole_messages(data: &[u8]) -> Result<usize> {
+    let mut whole = 0;
+    while let Some(length) = message_length(&data[whole..])? {
+        if whole + length > data.len() {
+            break;
+        }
+        whole += length;
+    }
+    Ok(whole)
+}
+
+fn fetch_error(error: &FetchError) -> DataFusionError {
+    fetch_failed(error.block, error.address_lost(), error.to_string())
+}
+
+fn fetch_failed(block: BlockId, address_lost: bool, message: String) -> DataFusionError {
+    match block {
+        BlockId::Shuffle { shuffle, map_partition, task } => FetchFailedError(FetchFailed {
+            shuffle,
+            map: map_partition,
+            map_task: Some(task),
+            address_lost,
+            message,
+        })
+        .into(),
+        BlockId::Broadcast { .. } | BlockId::Result { .. } => DataFusionError::Execution(message),
+    }
+}
