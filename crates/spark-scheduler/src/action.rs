@@ -209,3 +209,55 @@ pub struct Demand {
     /// Cores these tasks take.
     pub running_cpus: u64,
 }
+
+impl fmt::Display for Action {
+    /// One line, for transcripts and debug logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LaunchTask { executor, task } => {
+                let TaskDescription { task: id, stage, stage_attempt, partition, attempt, .. } =
+                    task;
+                write!(f, "launch TID {id} on {executor}: ")?;
+                write!(f, "task {partition}.{attempt} in stage {stage}.{stage_attempt}")?;
+                match task.locality {
+                    Locality::NoPref => {}
+                    near => write!(f, " {near}")?,
+                }
+                if task.speculative { f.write_str(" speculative") } else { Ok(()) }
+            }
+            Self::KillTask { executor, task, reason } => {
+                write!(f, "kill TID {task} on {executor}: {reason}")
+            }
+            Self::StageSubmitted { job, stage, attempt, tasks } => {
+                write!(f, "stage {stage}.{attempt} of job {job} submitted: {tasks} tasks")
+            }
+            Self::StageCompleted { stage, attempt, outcome } => match outcome {
+                StageOutcome::Succeeded => write!(f, "stage {stage}.{attempt} succeeded"),
+                StageOutcome::Failed { reason } => {
+                    write!(f, "stage {stage}.{attempt} failed: {reason}")
+                }
+            },
+            Self::ResultReady { job, partition, task, .. } => {
+                write!(f, "result {partition} of job {job} is that of TID {task}")
+            }
+            Self::JobFinished { job, outcome } => match outcome {
+                JobOutcome::Succeeded => write!(f, "job {job} succeeded"),
+                JobOutcome::Failed(failure) => write!(f, "job {job} failed: {}", failure.message),
+                JobOutcome::Cancelled { message } => write!(f, "job {job} ended: {message}"),
+            },
+            Self::CommitAnswer { executor, task, allowed } => {
+                let answer = if *allowed { "may" } else { "may not" };
+                write!(f, "TID {task} on {executor} {answer} commit")
+            }
+            Self::ShuffleReleased { shuffle } => write!(f, "shuffle {shuffle} released"),
+            Self::StageReleased { stage } => write!(f, "stage {stage} released"),
+            Self::DemandChanged(demand) => {
+                write!(
+                    f,
+                    "demand: {} waiting, {} running",
+                    demand.pending_tasks, demand.running_tasks
+                )
+            }
+        }
+    }
+}

@@ -30,7 +30,8 @@ pub struct JobProperties {
     pub tags: Vec<Arc<str>>,
     /// `spark.job.description`.
     pub description: Option<Arc<str>>,
-    /// The job's shuffles outlive it, until [`crate::Event::ShuffleReleased`] names them.
+    /// The shuffles of the job's `stages` outlive it, until [`crate::Event::ShuffleReleased`] names
+    /// them.
     pub retain_shuffles: bool,
 }
 
@@ -69,6 +70,14 @@ impl StageSpec {
     /// A result stage without preferences, determinate.
     pub fn result(stage: StageId, partitions: u32, parents: Vec<ShuffleId>) -> Self {
         Self::new(stage, StageKind::Result, partitions, parents)
+    }
+
+    /// The shuffle its tasks write, if it is a shuffle map stage.
+    pub fn shuffle(&self) -> Option<ShuffleId> {
+        match self.kind {
+            StageKind::ShuffleMap { shuffle } => Some(shuffle),
+            StageKind::Result => None,
+        }
     }
 
     fn new(stage: StageId, kind: StageKind, partitions: u32, parents: Vec<ShuffleId>) -> Self {

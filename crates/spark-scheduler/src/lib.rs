@@ -48,6 +48,7 @@ mod job;
 mod map_output;
 mod options;
 mod scheduler;
+pub mod simulation;
 mod stage;
 mod task_set;
 

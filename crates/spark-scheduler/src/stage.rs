@@ -93,10 +93,7 @@ impl Stage {
     }
 
     pub(crate) fn shuffle(&self) -> Option<ShuffleId> {
-        match self.spec.kind {
-            StageKind::ShuffleMap { shuffle } => Some(shuffle),
-            StageKind::Result => None,
-        }
+        self.spec.shuffle()
     }
 
     pub(crate) fn active_set(&self) -> Option<TaskSetId> {

@@ -35,6 +35,16 @@ impl Scheduler {
         }
     }
 
+    /// Asserts that nothing is kept when there are no jobs and no retained shuffles.
+    ///
+    /// # Panics
+    /// If something is.
+    pub fn check_empty(&self) {
+        assert!(self.stages.is_empty(), "stages kept: {:?}", self.stages.keys());
+        assert!(self.shuffle_stages.is_empty() && self.task_sets.is_empty());
+        assert!(self.running.is_empty() && self.runnable.is_empty() && self.resubmit.is_empty());
+    }
+
     fn check_tasks(&self) {
         for set in self.task_sets.values() {
             set.check();

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use super::Scheduler;
 use crate::action::{Action, JobFailure, JobOutcome, KillReason, StageOutcome};
 use crate::ids::{JobId, ShuffleId, StageId};
-use crate::job::{Determinism, JobSpec, StageKind, StageSpec};
+use crate::job::{Determinism, JobSpec, StageSpec};
 use crate::stage::{Abort, Job, Stage, StageState};
 
 impl Scheduler {
     pub(super) fn submit_job(&mut self, spec: JobSpec, actions: &mut Vec<Action>) {
         let JobSpec { job, stages, final_stage, properties } = spec;
         let final_shuffle =
-            stages.iter().find(|s| s.stage == final_stage).and_then(|s| match s.kind {
-                StageKind::ShuffleMap { shuffle } => Some(shuffle),
-                StageKind::Result => None,
-            });
+            stages.iter().find(|spec| spec.stage == final_stage).and_then(StageSpec::shuffle);
+        let named: BTreeSet<ShuffleId> = stages.iter().filter_map(StageSpec::shuffle).collect();
         let new: Vec<StageId> = stages.iter().map(|spec| spec.stage).collect();
         if let Err(reason) = self.register_stages(stages, final_stage) {
             let message = Arc::from(format!("Job {job} refused: {reason}"));
@@ -31,7 +29,8 @@ impl Scheduler {
         for stage in &stages {
             if let Some(stage) = self.stages.get_mut(stage) {
                 stage.jobs.insert(job);
-                stage.retained |= properties.retain_shuffles && stage.shuffle().is_some();
+                let named = stage.shuffle().is_some_and(|shuffle| named.contains(&shuffle));
+                stage.retained |= properties.retain_shuffles && named;
             }
         }
         self.jobs.insert(job, Job { final_stage, stages, properties });
@@ -68,10 +67,7 @@ impl Scheduler {
                     rest[0].stage
                 ));
             }
-            made.extend(ready.iter().filter_map(|spec| match spec.kind {
-                StageKind::ShuffleMap { shuffle } => Some(shuffle),
-                StageKind::Result => None,
-            }));
+            made.extend(ready.iter().filter_map(StageSpec::shuffle));
             ordered.extend(ready);
             specs = rest;
         }
@@ -87,10 +83,7 @@ impl Scheduler {
 
     fn knows(&self, spec: &StageSpec) -> bool {
         self.stages.contains_key(&spec.stage)
-            || match spec.kind {
-                StageKind::ShuffleMap { shuffle } => self.shuffle_stages.contains_key(&shuffle),
-                StageKind::Result => false,
-            }
+            || spec.shuffle().is_some_and(|shuffle| self.shuffle_stages.contains_key(&shuffle))
     }
 
     fn register_stage(&mut self, spec: StageSpec) {
@@ -104,7 +97,7 @@ impl Scheduler {
                 indeterminate |= parent.indeterminate;
             }
         }
-        if let StageKind::ShuffleMap { shuffle } = spec.kind {
+        if let Some(shuffle) = spec.shuffle() {
             self.shuffle_stages.insert(shuffle, id);
             self.outputs.register(shuffle, spec.partitions);
         }
@@ -234,7 +227,6 @@ impl Scheduler {
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let active = stage.active_set();
         stage.state = StageState::Idle;
-        stage.committers.clear();
         self.resubmit.remove(&id);
         if let Some(set) = active
             && let Some(set) = self.task_sets.get(&set)

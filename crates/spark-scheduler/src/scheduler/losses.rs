@@ -118,6 +118,7 @@ impl Scheduler {
             }
         }
         self.relist(id);
+        self.want_input(id);
     }
 
     fn executors_changed(&mut self) {

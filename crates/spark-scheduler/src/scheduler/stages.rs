@@ -110,24 +110,27 @@ impl Scheduler {
         self.relist(set_id);
     }
 
-    /// A stage's attempt ended with everything there, or it turned out that nothing was missing.
-    pub(super) fn stage_complete(&mut self, id: StageId, actions: &mut Vec<Action>) {
+    /// All tasks of a stage's attempt are done.
+    pub(super) fn attempt_done(&mut self, id: StageId, actions: &mut Vec<Action>) {
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let active = stage.active_set();
         stage.state = StageState::Idle;
+        let Some(set) = active else { return };
+        self.retire_set(set);
+        if let Some(set) = self.task_sets.get(&set) {
+            let (attempt, outcome) = (set.stage_attempt, StageOutcome::Succeeded);
+            actions.push(Action::StageCompleted { stage: id, attempt, outcome });
+        }
+        self.drop_finished_set(set);
+    }
+
+    /// Everything a stage makes is there.
+    pub(super) fn stage_complete(&mut self, id: StageId, actions: &mut Vec<Action>) {
+        let Some(stage) = self.stages.get_mut(&id) else { return };
         stage.fetch_failed_attempts = 0;
         stage.failures.clear();
         let children: Vec<StageId> = stage.children.iter().copied().collect();
         self.resubmit.remove(&id);
-        if let Some(set) = active {
-            self.retire_set(set);
-            if let Some(set) = self.task_sets.get(&set) {
-                let attempt = set.stage_attempt;
-                let outcome = StageOutcome::Succeeded;
-                actions.push(Action::StageCompleted { stage: id, attempt, outcome });
-            }
-            self.drop_finished_set(set);
-        }
         self.finish_jobs_of(id, actions);
         for child in children {
             self.parent_complete(child, actions);

@@ -34,22 +34,15 @@ impl Scheduler {
                 self.task_failed(task, run, failure, &place, actions);
             }
             TaskOutcome::FetchFailed(failure) => self.fetch_failed(task, run, &failure, actions),
-            TaskOutcome::Killed { .. } => self.attempt_ended(task, run),
+            TaskOutcome::Killed { .. } => self.attempt_ended(run),
         }
         self.drop_finished_set(run.set);
     }
 
     /// The set's bookkeeping after an attempt, however it ended.
-    pub(super) fn attempt_ended(&mut self, task: TaskId, run: RunningTask) {
+    pub(super) fn attempt_ended(&mut self, run: RunningTask) {
         let Some(set) = self.task_sets.get_mut(&run.set) else { return };
         set.attempt_ended(run.index);
-        let (stage, partition) = (set.stage, set.partitions[run.index as usize]);
-        if let Some(stage) = self.stages.get_mut(&stage)
-            && stage.committers.get(&partition) == Some(&task)
-            && !set.tasks[run.index as usize].successful
-        {
-            stage.committers.swap_remove(&partition);
-        }
         if set.is_runnable() != set.listed {
             self.relist(run.set);
         } else if set.blocked {
@@ -69,12 +62,12 @@ impl Scheduler {
         let partition = set.partitions[run.index as usize];
         let valid = self.stages.get(&id).is_some_and(|s| attempt >= s.oldest_valid_attempt);
         if !valid {
-            return self.attempt_ended(task, run);
+            return self.attempt_ended(run);
         }
         match self.take_output(id, partition, task, run, output, actions) {
             Ok(first) => {
                 self.partition_done(run, id, partition, first, actions);
-                self.attempt_ended(task, run);
+                self.attempt_ended(run);
                 if first {
                     self.stage_progressed(id, actions);
                 }
@@ -172,14 +165,19 @@ impl Scheduler {
     /// can complete a stage of which no attempt runs, too.
     fn stage_progressed(&mut self, id: StageId, actions: &mut Vec<Action>) {
         let Some(stage) = self.stages.get(&id) else { return };
-        let complete = match stage.active_set() {
+        let ended = match stage.active_set() {
             Some(set) => self.task_sets.get(&set).is_some_and(|set| set.is_done()),
             None => self.is_complete(id),
         };
-        if complete {
-            // Within an attempt tasks are resubmitted when their output is lost: done is complete.
-            debug_assert!(self.is_complete(id), "attempt of stage {id} done, stage not");
+        if !ended {
+            return;
+        }
+        self.attempt_done(id, actions);
+        if self.is_complete(id) {
             self.stage_complete(id, actions);
+        } else {
+            // Output that was there when the attempt began was lost since.
+            self.submit_stage(id, actions);
         }
     }
 
@@ -194,7 +192,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let abort = self.count_failure(task, run, &failure, place);
-        self.attempt_ended(task, run);
+        self.attempt_ended(run);
         if let Some((stage, abort)) = abort {
             self.abort_stage(stage, abort, actions);
         }
@@ -261,7 +259,7 @@ impl Scheduler {
             set.give_up(run.index);
             set.failed_attempts += 1;
         }
-        self.attempt_ended(task, run);
+        self.attempt_ended(run);
         if current {
             self.fail_attempt(stage, &failure.message, actions);
         }
@@ -328,6 +326,12 @@ impl Scheduler {
         if run.killed || done || set.stage_attempt < stage.oldest_valid_attempt {
             return false;
         }
-        *stage.committers.entry(set.partitions[run.index as usize]).or_insert(task) == task
+        let holder = stage.committers.entry(set.partitions[run.index as usize]).or_insert(task);
+        // An attempt told to stop may be in the middle of its commit: it holds the right to its end.
+        if *holder != task && self.running.contains_key(holder) {
+            return false;
+        }
+        *holder = task;
+        true
     }
 }
