@@ -11,6 +11,7 @@ mod table;
 
 pub mod agent_protocol;
 mod common;
+pub mod duration;
 pub mod executor;
 pub mod json;
 pub mod master;

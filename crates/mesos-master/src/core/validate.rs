@@ -1,0 +1,197 @@
+//! What a framework and a task must be like. Errors are texts, as Mesos' wire carries no codes.
+
+use std::collections::BTreeSet;
+
+use mesos_api::framework_info::CapabilityType;
+use mesos_api::{
+    AgentId, CommandInfo, ExecutorInfo, FrameworkInfo, Resources, TaskInfo, container_info,
+    executor_info,
+};
+
+/// Ids become names of folders, which file systems limit to this.
+const MAXIMUM_ID_LENGTH: usize = 255;
+
+pub(super) fn framework(
+    info: &FrameworkInfo,
+    suppressed: &BTreeSet<String>,
+    allowed: &BTreeSet<String>,
+) -> Result<(), String> {
+    let multi_role = info.has_capability(CapabilityType::MultiRole);
+    if multi_role && info.role.is_some() {
+        return Err(
+            "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable"
+                .to_owned(),
+        );
+    }
+    if !multi_role && !info.roles.is_empty() {
+        return Err("'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE \
+                    capable"
+            .to_owned());
+    }
+    let roles = info.subscribed_roles();
+    let mut seen = BTreeSet::new();
+    for name in &roles {
+        if !seen.insert(name) {
+            return Err(format!("'FrameworkInfo.roles' contains duplicate items: {name}"));
+        }
+        role(name)?;
+        if !allowed.is_empty() && name != "*" && !allowed.contains(name) {
+            return Err(format!("Role '{name}' is not present in the master's --roles"));
+        }
+    }
+    if let Some(stranger) = suppressed.iter().find(|role| !roles.contains(role)) {
+        return Err(format!("Suppressed role '{stranger}' is not contained in the list of roles"));
+    }
+    let timeout = info.failover_timeout();
+    if timeout.is_nan() || timeout < 0.0 {
+        return Err(format!("The framework failover_timeout ({timeout}secs) is invalid"));
+    }
+    if let Some(id) = info.id.as_ref().filter(|id| !id.value.is_empty()) {
+        identifier(&id.value).map_err(|problem| format!("Framework ID '{id}' {problem}"))?;
+    }
+    Ok(())
+}
+
+fn role(name: &str) -> Result<(), String> {
+    let problem = if name == "*" {
+        return Ok(());
+    } else if name.is_empty() {
+        "is empty"
+    } else if name.starts_with('/') || name.ends_with('/') {
+        "starts or ends with a slash"
+    } else if name.contains(|c: char| c.is_whitespace() || c == '\u{8}' || c == '\\') {
+        "contains white space or a backslash"
+    } else if name.split('/').any(str::is_empty) {
+        "contains two adjacent slashes"
+    } else if name.split('/').any(|part| part == "." || part == ".." || part == "*") {
+        "has a part that is '.', '..' or '*'"
+    } else if name.split('/').any(|part| part.starts_with('-')) {
+        "has a part that starts with '-'"
+    } else {
+        return Ok(());
+    };
+    Err(format!("Role '{name}' {problem}"))
+}
+
+fn identifier(id: &str) -> Result<(), &'static str> {
+    let bad = |c: char| c.is_control() || c == '/' || c == '\\' || c == '\u{7f}';
+    match id {
+        "" => Err("must not be empty"),
+        "." | ".." => Err("is '.' or '..'"),
+        _ if id.len() > MAXIMUM_ID_LENGTH => Err("is longer than 255 characters"),
+        _ if id.contains(bad) => Err("contains invalid characters"),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a task that is to run on this agent, but for what it takes.
+pub(super) fn task(task: &TaskInfo, agent_id: &AgentId) -> Result<(), String> {
+    let id = &task.task_id;
+    identifier(&id.value).map_err(|problem| format!("Task ID '{id}' {problem}"))?;
+    if task.agent_id != *agent_id {
+        return Err(format!(
+            "Task uses invalid agent {} while agent {agent_id} is expected",
+            task.agent_id
+        ));
+    }
+    let docker_entry_point = task
+        .container
+        .as_ref()
+        .is_some_and(|container| container.r#type() == container_info::Type::Docker);
+    match (&task.executor, &task.command) {
+        (Some(executor), None) => check_executor(executor)?,
+        (None, Some(command)) => check_command(command, docker_entry_point)?,
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(format!(
+                "Task '{id}' should have at least one (but not both) of CommandInfo or ExecutorInfo \
+                 present"
+            ));
+        }
+    }
+    let grace = task.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+    if grace.is_some_and(|grace| grace.nanoseconds < 0) {
+        return Err("Task's 'kill_policy.grace_period' must be non-negative".to_owned());
+    }
+    if task.max_completion_time.as_ref().is_some_and(|time| time.nanoseconds < 0) {
+        return Err("Task's 'max_completion_time' must be non-negative".to_owned());
+    }
+    check_resources(task)
+}
+
+fn check_resources(task: &TaskInfo) -> Result<(), String> {
+    let resources = Resources::from(task.resources.as_slice());
+    if resources.is_empty() {
+        return Err("Task uses no resources".to_owned());
+    }
+    let negative = task.resources.iter().find(|resource| {
+        resource
+            .scalar
+            .as_ref()
+            .is_some_and(|scalar| !scalar.value.is_finite() || scalar.value < 0.0)
+    });
+    if let Some(resource) = negative {
+        return Err(format!(
+            "Task uses invalid resources: '{}' is not a valid amount",
+            resource.name
+        ));
+    }
+    if resources.scalar("gpus").fract() != 0.0 {
+        return Err("The 'gpus' resource must be an unsigned integer".to_owned());
+    }
+    let revocable =
+        |want: bool| resources.iter().any(|resource| resource.revocable.is_some() == want);
+    if revocable(true) && revocable(false) {
+        return Err("Task (and its executor, if exists) uses both revocable and non-revocable \
+                    resources"
+            .to_owned());
+    }
+    Ok(())
+}
+
+fn check_executor(executor: &ExecutorInfo) -> Result<(), String> {
+    let id = &executor.executor_id;
+    identifier(&id.value).map_err(|problem| format!("Executor ID '{id}' {problem}"))?;
+    match executor.r#type() {
+        executor_info::Type::Default => {
+            Err("The default executor takes task groups only".to_owned())
+        }
+        executor_info::Type::Custom | executor_info::Type::Unknown => match &executor.command {
+            Some(command) => check_command(command, executor.container.is_some()),
+            None => Err(format!("'ExecutorInfo.command' of executor '{id}' must be set")),
+        },
+    }
+}
+
+fn check_command(command: &CommandInfo, may_lack_value: bool) -> Result<(), String> {
+    let variables = command.environment.iter().flat_map(|environment| &environment.variables);
+    for variable in variables {
+        if variable.value.is_none() && variable.secret.is_none() {
+            return Err(format!(
+                "Environment variable '{}' of type 'VALUE' must have a value set",
+                variable.name
+            ));
+        }
+    }
+    if may_lack_value || command.value.is_some() {
+        return Ok(());
+    }
+    if command.shell() {
+        Err("Shell command is not specified".to_owned())
+    } else {
+        Err("Executable of a command without shell is not specified".to_owned())
+    }
+}
+
+/// Whether a running executor is the one a task asks for.
+pub(super) fn same_executor(known: &ExecutorInfo, wanted: &ExecutorInfo) -> bool {
+    let bare = |info: &ExecutorInfo| ExecutorInfo { resources: Vec::new(), ..info.clone() };
+    let needs = |info: &ExecutorInfo| Resources::from(info.resources.as_slice()).unallocated();
+    bare(known) == bare(wanted) && needs(known) == needs(wanted)
+}
+
+pub(super) fn not_enough(required: &Resources, available: &Resources) -> String {
+    format!(
+        "Total resources {required} required by task and its executor is more than available \
+         {available}"
+    )
+}

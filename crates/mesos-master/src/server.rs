@@ -1,0 +1,162 @@
+//! HTTP: routes, answers, and the connections of agents.
+
+mod agent_link;
+mod authenticate;
+mod endpoints;
+mod page;
+mod scheduler_api;
+mod views;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use authenticate::CredentialError;
+pub(crate) use authenticate::{Credentials, read_credentials};
+
+use crate::options::MasterOptions;
+use crate::service::ServiceHandle;
+
+/// Body of an answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Largest request; an ACCEPT with thousands of tasks fits.
+const MAXIMUM_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Pause after a failed accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every request may need.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) service: ServiceHandle,
+    pub(crate) options: MasterOptions,
+    pub(crate) credentials: Credentials,
+    /// `ip:port` told to others.
+    pub(crate) advertised: std::net::SocketAddr,
+    pub(crate) next_link: AtomicU64,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Server {
+    pub(crate) fn next_link(&self) -> u64 {
+        self.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Accepts connections until told to stop.
+pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
+    loop {
+        let accepted = tokio::select! {
+            () = server.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, _peer)) => {
+                let server_of_connection = Arc::clone(&server);
+                server.tasks.spawn(connection(socket, server_of_connection));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(socket: TcpStream, server: Arc<Server>) {
+    // Small records must not wait for each other.
+    let _ = socket.set_nodelay(true);
+    let stopping = server.stopping.clone();
+    let service = service_fn(move |request| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(route(request, &server).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended");
+            }
+        }
+    }
+}
+
+async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    // Everything is also served under the name of the process.
+    let path = path.strip_prefix("/master").unwrap_or(&path);
+    let path = path.strip_suffix(".json").unwrap_or(path);
+    match path {
+        "/api/v1/scheduler" => scheduler_api::handle(request, server).await,
+        mesos_api::agent_protocol::AGENT_PATH => agent_link::handle(request, server),
+        "/redirect" => redirect(server),
+        "/teardown" => endpoints::teardown(request, server).await,
+        _ if request.method() != Method::GET && request.method() != Method::HEAD => {
+            method_not_allowed("GET")
+        }
+        "" => page::handle(server).await,
+        _ => endpoints::handle(path, request.uri(), server).await,
+    }
+}
+
+fn redirect(server: &Server) -> Response<Body> {
+    let mut answer = text(StatusCode::TEMPORARY_REDIRECT, "");
+    // Without scheme, as Mesos does.
+    if let Ok(location) = format!("//{}", server.advertised).parse() {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer
+}
+
+/// Reads a request's body, or says why not.
+pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, Response<Body>> {
+    match Limited::new(body, MAXIMUM_REQUEST_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => {
+            Err(text(StatusCode::BAD_REQUEST, &format!("cannot read the request's body: {error}")))
+        }
+    }
+}
+
+/// An answer in plain text.
+pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
+    typed(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+/// An answer of some type.
+pub(crate) fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+) -> Response<Body> {
+    let mut answer = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    answer
+}
+
+/// 405, naming what is allowed.
+pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
+    let message = format!("Expecting one of {{ '{allowed}' }}");
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &message);
+    answer.headers_mut().insert(ALLOW, http::HeaderValue::from_static(allowed));
+    answer
+}

@@ -1,0 +1,387 @@
+//! JSON of the endpoints, with the names old tools know (`slave_id` and the like).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesos_api::duration::format_duration;
+use mesos_api::json::JsonValue as _;
+use mesos_api::resources::reservation_role;
+use mesos_api::{Attribute, Resources, Task, TaskState, ValueType, WireFormat};
+use serde_json::{Map, Value, json};
+
+use super::Server;
+use crate::core::{AgentView, FrameworkView, Snapshot};
+use crate::options::MasterOptions;
+
+/// The version of Mesos whose API this is.
+pub(crate) const MESOS_VERSION: &str = "1.11.0";
+
+pub(super) fn version() -> Value {
+    json!({ "version": MESOS_VERSION, "build_date": "", "build_time": 0.0, "build_user": "ferrospark" })
+}
+
+pub(super) fn flags(options: &MasterOptions) -> Value {
+    let mut flags = Map::new();
+    let mut put = |name: &str, value: String| {
+        flags.insert(name.to_owned(), Value::from(value));
+    };
+    put("ip", options.ip.to_string());
+    put("port", options.port.to_string());
+    put("allocation_interval", format_duration(options.allocation_interval));
+    put("agent_ping_timeout", format_duration(options.agent_ping_timeout));
+    put("max_agent_ping_timeouts", options.max_agent_ping_timeouts.to_string());
+    put("max_completed_frameworks", options.max_completed_frameworks.to_string());
+    put("max_completed_tasks_per_framework", options.max_completed_tasks_per_framework.to_string());
+    put("authenticate_http_frameworks", options.authenticate_http_frameworks.to_string());
+    put("authenticate_agents", options.authenticate_agents.to_string());
+    let optional = [
+        ("hostname", options.hostname.clone()),
+        ("advertise_ip", options.advertise_ip.map(|ip| ip.to_string())),
+        ("work_dir", options.work_dir.as_ref().map(|path| path.display().to_string())),
+        ("log_dir", options.log_dir.as_ref().map(|path| path.display().to_string())),
+        ("offer_timeout", options.offer_timeout.map(format_duration)),
+        ("cluster", options.cluster.clone()),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            put(name, value);
+        }
+    }
+    json!({ "flags": flags })
+}
+
+/// Scalars by name with the usual ones always there, ranges and sets as text.
+pub(super) fn resources(resources: &Resources) -> Value {
+    let mut object = Map::new();
+    for name in ["cpus", "gpus", "mem", "disk"] {
+        object.insert(name.to_owned(), Value::from(resources.scalar(name)));
+    }
+    let bare = resources.quantities();
+    for resource in bare.iter() {
+        let text = Resources::from(std::slice::from_ref(resource)).to_string();
+        let value = match resource.r#type() {
+            ValueType::Scalar => Value::from(resources.scalar(&resource.name)),
+            ValueType::Ranges | ValueType::Set | ValueType::Text => {
+                Value::from(text.split_once(':').map_or("", |(_, value)| value))
+            }
+        };
+        object.insert(resource.name.clone(), value);
+    }
+    Value::Object(object)
+}
+
+fn full(resources: &Resources) -> Value {
+    let wire = resources.to_wire(WireFormat::PostRefinement);
+    Value::Array(wire.iter().map(mesos_api::json::JsonValue::to_json).collect())
+}
+
+fn attributes(attributes: &[Attribute]) -> Value {
+    let pairs = attributes.iter().map(|attribute| {
+        let value = match attribute.r#type() {
+            ValueType::Scalar => {
+                Value::from(attribute.scalar.as_ref().map_or(0.0, |scalar| scalar.value))
+            }
+            ValueType::Ranges => {
+                let ranges = attribute.ranges.iter().flat_map(|ranges| &ranges.range);
+                let parts: Vec<_> = ranges.map(|r| format!("{}-{}", r.begin, r.end)).collect();
+                Value::from(format!("[{}]", parts.join(", ")))
+            }
+            ValueType::Set => {
+                let items: Vec<_> = attribute.set.iter().flat_map(|set| set.item.clone()).collect();
+                Value::from(format!("{{{}}}", items.join(", ")))
+            }
+            ValueType::Text => {
+                Value::from(attribute.text.as_ref().map_or("", |text| text.value.as_str()))
+            }
+        };
+        (attribute.name.clone(), value)
+    });
+    Value::Object(pairs.collect())
+}
+
+fn by_reservation(all: &Resources) -> Value {
+    let roles: BTreeSet<_> = all.iter().filter_map(reservation_role).collect();
+    let parts = roles.iter().map(|role| ((*role).to_owned(), resources(&all.reserved(role))));
+    Value::Object(parts.collect())
+}
+
+pub(super) fn agent(agent: &AgentView) -> Value {
+    let mut view = json!({
+        "id": agent.id.value,
+        "hostname": agent.info.hostname,
+        "port": agent.info.port(),
+        "pid": format!("slave(1)@{}:{}", agent.ip, agent.info.port()),
+        "attributes": attributes(&agent.info.attributes),
+        "registered_time": agent.registered.as_secs_f64(),
+        "resources": resources(&agent.total),
+        "used_resources": resources(&agent.used),
+        "offered_resources": resources(&agent.offered),
+        "reserved_resources": by_reservation(&agent.total),
+        "unreserved_resources": resources(&agent.total.unreserved()),
+        "active": agent.active,
+        "deactivated": false,
+        "version": agent.version,
+        "capabilities": ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT"],
+        "used_resources_full": full(&agent.used),
+        "offered_resources_full": full(&agent.offered),
+        "unreserved_resources_full": full(&agent.total.unreserved()),
+    });
+    let reserved: Map<String, Value> = agent
+        .total
+        .iter()
+        .filter_map(reservation_role)
+        .map(|role| (role.to_owned(), full(&agent.total.reserved(role))))
+        .collect();
+    view["reserved_resources_full"] = Value::Object(reserved);
+    if let Some(reregistered) = agent.reregistered {
+        view["reregistered_time"] = Value::from(reregistered.as_secs_f64());
+    }
+    view
+}
+
+pub(super) fn task(task: &Task) -> Value {
+    let held = Resources::from(task.resources.as_slice());
+    let role = held.iter().find_map(|r| r.allocation_info.as_ref()?.role.clone());
+    let statuses: Vec<Value> = task
+        .statuses
+        .iter()
+        .map(|status| {
+            let mut view =
+                json!({ "state": status.state().name(), "timestamp": status.timestamp() });
+            if let Some(container) = &status.container_status {
+                view["container_status"] = container.to_json();
+            }
+            if let Some(healthy) = status.healthy {
+                view["healthy"] = Value::from(healthy);
+            }
+            view
+        })
+        .collect();
+    let mut view = json!({
+        "id": task.task_id.value,
+        "name": task.name,
+        "framework_id": task.framework_id.value,
+        "executor_id": task.executor_id.as_ref().map_or("", |id| id.value.as_str()),
+        "slave_id": task.agent_id.value,
+        "state": task.state().name(),
+        "resources": resources(&held),
+        "role": role.unwrap_or_else(|| "*".to_owned()),
+        "statuses": statuses,
+    });
+    if let Some(user) = &task.user {
+        view["user"] = Value::from(user.as_str());
+    }
+    if let Some(labels) = &task.labels {
+        view["labels"] = labels.to_json()["labels"].take();
+    }
+    if let Some(discovery) = &task.discovery {
+        view["discovery"] = discovery.to_json();
+    }
+    if let Some(container) = &task.container {
+        view["container"] = container.to_json();
+    }
+    view
+}
+
+pub(super) fn framework(framework: &FrameworkView) -> Value {
+    let info = &framework.info;
+    let tasks = |tasks: &[Task]| -> Value { tasks.iter().map(task).collect() };
+    let mut sum = framework.used.clone();
+    sum.add_all(&framework.offered);
+    let capabilities: Vec<_> = info.capabilities.iter().map(|c| c.r#type().name()).collect();
+    let mut view = json!({
+        "id": framework.id.value,
+        "name": info.name,
+        "user": info.user,
+        "hostname": info.hostname(),
+        "webui_url": info.webui_url(),
+        "principal": info.principal(),
+        "capabilities": capabilities,
+        "failover_timeout": info.failover_timeout(),
+        "checkpoint": info.checkpoint(),
+        "active": framework.connected,
+        "connected": framework.connected,
+        "recovered": false,
+        "registered_time": framework.registered.as_secs_f64(),
+        "unregistered_time": framework.unregistered.map_or(0.0, |time| time.as_secs_f64()),
+        "resources": resources(&sum),
+        "used_resources": resources(&framework.used),
+        "offered_resources": resources(&framework.offered),
+        "suppressed_roles": framework.suppressed,
+        "tasks": tasks(&framework.tasks),
+        "unreachable_tasks": tasks(&framework.unreachable_tasks),
+        "completed_tasks": tasks(&framework.completed_tasks),
+    });
+    if info.has_capability(mesos_api::framework_info::CapabilityType::MultiRole) {
+        view["roles"] = Value::from(info.roles.clone());
+    } else {
+        view["role"] = Value::from(info.role());
+    }
+    if let Some(reregistered) = framework.reregistered {
+        view["reregistered_time"] = Value::from(reregistered.as_secs_f64());
+    }
+    if let Some(labels) = &info.labels {
+        view["labels"] = labels.to_json()["labels"].take();
+    }
+    view["offers"] = framework.offers.iter().map(offer).collect();
+    view["executors"] = framework
+        .executors
+        .iter()
+        .map(|(agent_id, executor)| {
+            json!({
+                "executor_id": executor.executor_id.value,
+                "name": executor.name(),
+                "source": executor.source(),
+                "framework_id": framework.id.value,
+                "slave_id": agent_id.value,
+                "command": executor.command.as_ref().map(mesos_api::json::JsonValue::to_json),
+                "resources": resources(&Resources::from(executor.resources.as_slice())),
+            })
+        })
+        .collect();
+    view
+}
+
+fn offer(offer: &mesos_api::Offer) -> Value {
+    json!({
+        "id": offer.id.value,
+        "framework_id": offer.framework_id.value,
+        "slave_id": offer.agent_id.value,
+        "resources": resources(&Resources::from(offer.resources.as_slice())),
+        "allocation_info": { "role": offer.allocation_info.as_ref().map_or("*", |info| info.role()) },
+    })
+}
+
+pub(super) fn roles(snapshot: &Snapshot) -> Value {
+    let mut members: BTreeMap<String, Vec<&FrameworkView>> = BTreeMap::new();
+    for framework in &snapshot.frameworks {
+        for role in framework.info.subscribed_roles() {
+            members.entry(role).or_default().push(framework);
+        }
+    }
+    for role in snapshot.weights.keys() {
+        members.entry(role.clone()).or_default();
+    }
+    members.entry("*".to_owned()).or_default();
+    let views: Vec<Value> = members
+        .into_iter()
+        .map(|(role, frameworks)| {
+            let mut held = Resources::new();
+            for framework in &frameworks {
+                for part in [&framework.used, &framework.offered] {
+                    held.add_all(&part.filter(|resource| {
+                        resource.allocation_info.as_ref().is_some_and(|info| info.role() == role)
+                    }));
+                }
+            }
+            let ids: Vec<_> = frameworks.iter().map(|framework| &framework.id.value).collect();
+            json!({
+                "name": role,
+                "weight": snapshot.weights.get(&role).copied().unwrap_or(1.0),
+                "frameworks": ids,
+                "resources": resources(&held),
+            })
+        })
+        .collect();
+    json!({ "roles": views })
+}
+
+pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
+    let info = &snapshot.master_info;
+    let active = snapshot.agents.iter().filter(|agent| agent.active).count();
+    let mut view = json!({
+        "version": MESOS_VERSION,
+        "build_date": "",
+        "build_time": 0.0,
+        "build_user": "ferrospark",
+        "start_time": snapshot.started.as_secs_f64(),
+        "elected_time": snapshot.started.as_secs_f64(),
+        "id": info.id,
+        "pid": info.pid(),
+        "hostname": info.hostname(),
+        "capabilities": ["AGENT_UPDATE"],
+        "activated_slaves": active,
+        "deactivated_slaves": snapshot.agents.len() - active,
+        "unreachable_slaves": snapshot.unreachable_agents.len(),
+        "leader": info.pid(),
+        "leader_info": {
+            "id": info.id, "pid": info.pid(), "port": info.port, "hostname": info.hostname(),
+        },
+        "flags": flags(&server.options)["flags"].take(),
+        "slaves": snapshot.agents.iter().map(agent).collect::<Vec<_>>(),
+        "recovered_slaves": [],
+        "frameworks": snapshot.frameworks.iter().map(framework).collect::<Vec<_>>(),
+        "completed_frameworks":
+            snapshot.completed_frameworks.iter().map(framework).collect::<Vec<_>>(),
+        "orphan_tasks": [],
+        "unregistered_frameworks": [],
+    });
+    if let Some(cluster) = &server.options.cluster {
+        view["cluster"] = Value::from(cluster.as_str());
+    }
+    if let Some(log_dir) = &server.options.log_dir {
+        view["log_dir"] = Value::from(log_dir.display().to_string());
+    }
+    view
+}
+
+pub(super) fn metrics(snapshot: &Snapshot) -> Value {
+    let mut metrics = Map::new();
+    let mut put = |name: String, value: f64| {
+        metrics.insert(name, Value::from(value));
+    };
+    put("master/elected".into(), 1.0);
+    put("master/uptime_secs".into(), snapshot.now.saturating_sub(snapshot.started).as_secs_f64());
+    let active = snapshot.agents.iter().filter(|agent| agent.active).count();
+    put("master/slaves_active".into(), active as f64);
+    put("master/slaves_connected".into(), active as f64);
+    put("master/slaves_inactive".into(), (snapshot.agents.len() - active) as f64);
+    put("master/slaves_disconnected".into(), (snapshot.agents.len() - active) as f64);
+    put("master/slaves_unreachable".into(), snapshot.unreachable_agents.len() as f64);
+    put("master/slave_removals".into(), snapshot.counters.agent_removals as f64);
+    let connected = snapshot.frameworks.iter().filter(|f| f.connected).count();
+    put("master/frameworks_active".into(), connected as f64);
+    put("master/frameworks_connected".into(), connected as f64);
+    put("master/frameworks_disconnected".into(), (snapshot.frameworks.len() - connected) as f64);
+    let offers: usize = snapshot.frameworks.iter().map(|f| f.offers.len()).sum();
+    put("master/outstanding_offers".into(), offers as f64);
+    put("master/offers_rescinded".into(), snapshot.counters.offers_rescinded as f64);
+    put("allocator/mesos/allocation_runs".into(), snapshot.counters.allocation_runs as f64);
+    put(
+        "master/valid_status_updates".into(),
+        (snapshot.counters.status_updates - snapshot.counters.invalid_status_updates) as f64,
+    );
+    put("master/invalid_status_updates".into(), snapshot.counters.invalid_status_updates as f64);
+    for (call, count) in &snapshot.counters.calls {
+        put(format!("master/messages_{}", call.to_lowercase()), *count as f64);
+    }
+    for state in [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Killing] {
+        let tasks = snapshot.frameworks.iter().flat_map(|framework| &framework.tasks);
+        let count = tasks.filter(|task| task.state() == state).count();
+        put(format!("master/{}", metric_name(state)), count as f64);
+    }
+    for state in [
+        TaskState::Finished,
+        TaskState::Failed,
+        TaskState::Killed,
+        TaskState::Error,
+        TaskState::Lost,
+        TaskState::Dropped,
+        TaskState::Gone,
+    ] {
+        let count = snapshot.counters.ended_tasks.get(state.name()).copied().unwrap_or(0);
+        put(format!("master/{}", metric_name(state)), count as f64);
+    }
+    for name in ["cpus", "mem", "disk", "gpus"] {
+        let total: f64 = snapshot.agents.iter().map(|agent| agent.total.scalar(name)).sum();
+        let used: f64 = snapshot.agents.iter().map(|agent| agent.used.scalar(name)).sum();
+        put(format!("master/{name}_total"), total);
+        put(format!("master/{name}_used"), used);
+        put(format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+    }
+    Value::Object(metrics)
+}
+
+/// `TASK_RUNNING` is `tasks_running`.
+fn metric_name(state: TaskState) -> String {
+    state.name().to_lowercase().replacen("task_", "tasks_", 1)
+}
