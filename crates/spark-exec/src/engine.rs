@@ -214,6 +214,11 @@ impl Engine {
         self.inner.executors.borrow().clone()
     }
 
+    /// The executors registered, now and whenever they change; a backend learns by it who came up.
+    pub fn watch_executors(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.inner.executors.clone()
+    }
+
     /// Waits until so many executors are registered; `false` if the time is over first.
     pub async fn wait_for_executors(&self, count: usize, timeout: Duration) -> bool {
         let mut executors = self.inner.executors.clone();
