@@ -25,3 +25,4 @@ mod write;
 
 pub use options::Options;
 pub use source::{OpenedSource, SourceContext, SourceSpec, open};
+pub use write::{PreparedWrite, SaveMode, WriteSpec, prepare_write};

@@ -4,11 +4,12 @@ mod infer;
 mod read;
 mod tokens;
 
+
 use serde::{Deserialize, Serialize};
 use spark_sql_parser::types::{DataType, Schema};
 
 pub(crate) use infer::infer;
-use tokens::Dialect;
+pub(crate) use tokens::Dialect;
 
 use super::columns::{ColumnBuilder, Conversions};
 use super::mode::ParseMode;
