@@ -10,12 +10,16 @@ mod cast;
 pub mod codec;
 pub mod coercion;
 mod date_arith;
+mod datetime;
 mod decimal;
 pub mod errors;
 mod interval;
+mod kernels;
 mod literal;
 mod operators;
+mod regexes;
 mod signature;
+mod strings;
 mod text;
 mod time;
 pub mod types;
@@ -143,16 +147,28 @@ pub fn is_scalar(name: &str) -> bool {
 
 /// Functions whose result types or arguments need code; each answers `None` for names that are not its own.
 fn builders() -> &'static [signature::Builder] {
-    &[operators::build]
+    &[operators::build, strings::build, strings::build_pattern, datetime::build]
 }
 
-fn definition_tables() -> &'static [&'static [udf::Definition]] {
-    &[
+fn definition_tables() -> Vec<&'static [udf::Definition]> {
+    let mut tables = vec![
         arith::DEFINITIONS,
         cast::DEFINITIONS,
         date_arith::DEFINITIONS,
         operators::DEFINITIONS,
-    ]
+        strings::DEFINITIONS,
+        strings::FORMAT_DEFINITIONS,
+        strings::PATTERN_DEFINITIONS,
+    ];
+    tables.extend(datetime::DEFINITION_TABLES);
+    tables
+}
+
+fn function_tables() -> Vec<&'static [signature::Function]> {
+    let mut tables =
+        vec![strings::FUNCTIONS, strings::FORMAT_FUNCTIONS, strings::PATTERN_FUNCTIONS];
+    tables.extend(datetime::FUNCTION_TABLES);
+    tables
 }
 
 /// Brings an expression of DataFusion's making to the Arrow form its Spark type has.
@@ -163,8 +179,4 @@ pub(crate) fn canonical(expr: Expr, ctx: &FunctionContext) -> Result<Expr, Spark
         return Ok(expr);
     }
     Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), target)))
-}
-
-fn function_tables() -> &'static [&'static [signature::Function]] {
-    &[]
 }

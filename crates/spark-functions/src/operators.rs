@@ -577,12 +577,25 @@ fn same_type(call: &Call, args: &[Expr]) -> Result<Vec<Expr>, SparkError> {
     args.iter().map(|arg| implicit(arg.clone(), &common, call.ctx)).collect()
 }
 
+/// COALESCE as the CASE it means; DataFusion's own function only exists to be rewritten so.
 fn coalesce(call: &Call, args: &[Expr]) -> Result<Expr, SparkError> {
     let mut args = same_type(call, args)?;
-    if args.len() == 1 {
-        return Ok(args.remove(0));
+    // Nothing after an argument that is never NULL can matter.
+    if let Some(sure) = args.iter().position(|arg| {
+        matches!(arg, Expr::Literal(value, _) if !value.is_null())
+    }) {
+        args.truncate(sure + 1);
     }
-    Ok(datafusion::functions::core::expr_fn::coalesce(args))
+    let Some(last) = args.pop() else { return Err(errors::wrong_num_args(call.name, "> 0", 0)) };
+    args.retain(|arg| !matches!(arg, Expr::Literal(value, _) if value.is_null()));
+    if args.is_empty() {
+        return Ok(last);
+    }
+    let branches = args
+        .into_iter()
+        .map(|arg| (Box::new(Expr::IsNotNull(Box::new(arg.clone()))), Box::new(arg)))
+        .collect();
+    Ok(Expr::Case(Case::new(None, branches, Some(Box::new(last)))))
 }
 
 fn null_if(call: &Call, value: Expr, other: Expr) -> Result<Expr, SparkError> {

@@ -114,7 +114,7 @@ pub(crate) fn evaluate_in(
     let name = types::simple_name(&data_type_of(&expr, ctx)?);
     let shown = cast(expr, &DataType::String, CastMode::Ansi, ctx)?;
     let run = || -> datafusion::common::Result<Option<String>> {
-        let physical = create_physical_expr(&shown, ctx.schema, &ExecutionProps::new())?;
+        let physical = create_physical_expr(&shown, ctx.schema, &ExecutionProps::new(), &Default::default())?;
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let batch =
             RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
