@@ -1,0 +1,569 @@
+//! One method per kind of relation, or the way to the file that has it.
+
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::{
+    Distinct, EmptyRelation, Expr, Limit, LogicalPlan, SortExpr,
+};
+use datafusion::scalar::ScalarValue;
+use std::sync::Arc;
+
+use super::scope::{Clause, CteFrame, Env, Scope};
+use super::{Analyzer, filter, refreshed};
+use crate::errors::{self, Result, from_datafusion, internal, unsupported};
+use crate::field::{OutputField, Rel, same_name};
+use crate::nodes::{NodeKind, SparkNode};
+use crate::render::Render;
+use spark_sql_parser::ast::{self, Relation, RelationKind};
+use spark_sql_parser::error::{ErrorKind, SparkError};
+use spark_sql_parser::types::DataType;
+
+impl Analyzer<'_> {
+    /// Resolves a relation and marks its columns with its plan id.
+    pub(crate) fn relation(&self, relation: &Relation, env: Env<'_>) -> Result<Rel> {
+        stacker::maybe_grow(256 * 1024, 4 * 1024 * 1024, || {
+            let rel = self.relation_kind(relation, env)?;
+            Ok(attach_plan_id(rel, relation.plan_id))
+        })
+    }
+
+    fn relation_kind(&self, relation: &Relation, env: Env<'_>) -> Result<Rel> {
+        use RelationKind as K;
+        match &relation.kind {
+            K::OneRow => Ok(one_row()),
+            K::NamedTable { name, .. } => self.named_table(name, env),
+            K::DataSource { .. } => self.data_source(&relation.kind),
+            K::LocalRelation { data, schema } => {
+                super::source::local_relation(data.as_deref(), schema.as_ref())
+            }
+            K::CachedRemoteRelation { id } => self.cached_relation(id),
+            K::Range { start, end, step, num_partitions } => {
+                super::source::range(self.session, *start, *end, *step, *num_partitions)
+            }
+            K::Values { rows } => self.values(rows, env),
+            K::TableFunction { name, args } => self.table_function(name, args, env),
+            K::Project { input, exprs } => {
+                let input = self.relation(input, env)?;
+                self.project(input, exprs, env)
+            }
+            K::Filter { input, condition } => {
+                let input = self.relation(input, env)?;
+                self.filter(input, condition, env)
+            }
+            K::Qualify { input, condition } => self.qualify(input, condition, env),
+            K::Join(join) => self.join(join, env),
+            K::SetOperation(operation) => self.set_operation(operation, env),
+            K::Sort { input, order, global } => self.sort(input, order, *global, env),
+            K::Limit { input, limit } => {
+                let rel = self.relation(input, env)?;
+                let fetch = self.row_count(limit, "limit", env)?;
+                limited(rel, 0, Some(fetch))
+            }
+            K::Offset { input, offset } => {
+                let rel = self.relation(input, env)?;
+                let skip = self.row_count(offset, "offset", env)?;
+                limited(rel, skip, None)
+            }
+            K::Tail { input, limit } => {
+                let rel = self.relation(input, env)?.pruned()?;
+                let rows = usize::try_from(*limit).unwrap_or(0);
+                Ok(rel.wrap(NodeKind::Tail(rows)))
+            }
+            K::Aggregate(aggregate) => {
+                self.aggregate(aggregate, &[], env).map(|(rel, _)| rel)
+            }
+            K::LateralView { input, generator, outer, table_alias, column_aliases } => self
+                .lateral_view(input, generator, *outer, table_alias.as_deref(), column_aliases, env),
+            K::SubqueryAlias { input, alias, columns } => {
+                let rel = self.relation(input, env)?;
+                aliased(rel, alias, columns)
+            }
+            K::With { ctes, recursive: _, input } => self.with(ctes, input, env),
+            K::Deduplicate { input, columns, all_columns } => {
+                let rel = self.relation(input, env)?;
+                self.deduplicate(rel, columns, *all_columns)
+            }
+            K::Repartition { input, num_partitions, shuffle } => {
+                let rel = self.relation(input, env)?.pruned()?;
+                let count = positive("number of partitions", i64::from(*num_partitions))?;
+                Ok(rel.wrap(if *shuffle {
+                    NodeKind::RoundRobin(count)
+                } else {
+                    NodeKind::Coalesce(count)
+                }))
+            }
+            K::RepartitionByExpression { input, exprs, num_partitions } => {
+                let rel = self.relation(input, env)?.pruned()?;
+                let scope = Scope::of(&rel, env, Clause::Other);
+                let mut keys = Vec::with_capacity(exprs.len());
+                for expr in exprs {
+                    let expr = match expr {
+                        ast::Expr::SortOrder(order) => &order.expr,
+                        other => other,
+                    };
+                    keys.push(self.expression(expr, &scope)?);
+                }
+                let partitions = num_partitions
+                    .map(|n| positive("number of partitions", i64::from(n)))
+                    .transpose()?;
+                Ok(rel.wrap(if keys.is_empty() {
+                    let count = partitions.unwrap_or_else(|| self.session.shuffle_partitions());
+                    NodeKind::RoundRobin(count)
+                } else {
+                    NodeKind::HashPartition { exprs: keys, partitions }
+                }))
+            }
+            K::Hint { input, name, parameters } => self.hint(input, name, parameters, env),
+            K::WithColumns { input, columns } => {
+                let rel = self.relation(input, env)?;
+                self.with_columns(rel, columns, env)
+            }
+            K::WithColumnsRenamed { input, renames } => {
+                let rel = self.relation(input, env)?;
+                self.renamed(rel, renames)
+            }
+            K::ToDf { input, names } => {
+                let rel = self.relation(input, env)?;
+                super::transform::to_df(rel, names)
+            }
+            K::Drop { input, columns, names } => {
+                let rel = self.relation(input, env)?;
+                self.drop_columns(rel, columns, names, env)
+            }
+            K::ToSchema { input, schema } => {
+                let rel = self.relation(input, env)?;
+                self.to_schema(rel, schema)
+            }
+            K::Sample { input, lower, upper, with_replacement, seed } => {
+                let rel = self.relation(input, env)?;
+                self.sample(rel, *lower, *upper, *with_replacement, *seed)
+            }
+            K::Unpivot { input, ids, values, variable_column, value_column } => {
+                let rel = self.relation(input, env)?;
+                self.unpivot(rel, ids, values.as_deref(), variable_column, value_column, env)
+            }
+            K::ShowString { input, num_rows, truncate, vertical } => {
+                let rel = self.relation(input, env)?.pruned()?;
+                let rows = usize::try_from(*num_rows).unwrap_or(0).min(2_147_483_632);
+                let render = Render::Show {
+                    fields: rel.fields.clone(),
+                    rows,
+                    truncate: usize::try_from(*truncate).unwrap_or(0),
+                    vertical: *vertical,
+                    time_zone: self.time_zone.clone(),
+                };
+                let mut rel = limited(rel, 0, Some(rows + 1))?;
+                rel.render = Some(render);
+                Ok(rel)
+            }
+            K::HtmlString { input, num_rows, truncate } => {
+                let rel = self.relation(input, env)?.pruned()?;
+                let rows = usize::try_from(*num_rows).unwrap_or(0).min(2_147_483_632);
+                let render = Render::Html {
+                    fields: rel.fields.clone(),
+                    rows,
+                    truncate: usize::try_from(*truncate).unwrap_or(0),
+                    time_zone: self.time_zone.clone(),
+                };
+                let mut rel = limited(rel, 0, Some(rows + 1))?;
+                rel.render = Some(render);
+                Ok(rel)
+            }
+            K::FillNa { input, columns, values } => {
+                let rel = self.relation(input, env)?;
+                self.fill_na(rel, columns, values)
+            }
+            K::DropNa { input, columns, min_non_nulls } => {
+                let rel = self.relation(input, env)?;
+                self.drop_na(rel, columns, *min_non_nulls)
+            }
+            K::Replace { input, columns, replacements } => {
+                let rel = self.relation(input, env)?;
+                self.replace(rel, columns, replacements)
+            }
+            K::Describe { input, columns } => {
+                let rel = self.relation(input, env)?;
+                self.describe(rel, columns)
+            }
+            K::Summary { input, statistics } => {
+                let rel = self.relation(input, env)?;
+                self.summary(rel, statistics)
+            }
+            K::Crosstab { input, left, right } => {
+                let rel = self.relation(input, env)?;
+                self.crosstab(relation, rel, left, right)
+            }
+        }
+    }
+
+    fn with(&self, ctes: &[ast::Cte], input: &Relation, env: Env<'_>) -> Result<Rel> {
+        let Some((first, rest)) = ctes.split_first() else { return self.relation(input, env) };
+        let mut rel = self.relation(&first.relation, env)?.pruned()?;
+        if !first.columns.is_empty() {
+            rel = aliased(rel, &first.name, &first.columns)?;
+        }
+        let frame = CteFrame { name: &first.name, rel: &rel, parent: env.ctes };
+        self.with(rest, input, Env { ctes: Some(&frame), ..env })
+    }
+
+    fn named_table(&self, name: &[String], env: Env<'_>) -> Result<Rel> {
+        if let [single] = name {
+            let mut frame = env.ctes;
+            while let Some(cte) = frame {
+                if same_name(cte.name, single, self.case_sensitive) {
+                    let mut rel = refreshed(cte.rel.clone())?;
+                    for field in &mut rel.fields {
+                        field.qualifier = vec![single.clone()];
+                        field.plan_ids.clear();
+                    }
+                    return Ok(rel);
+                }
+                frame = cte.parent;
+            }
+        }
+        match self.leaves.table(name) {
+            Some(leaf) => self.leaf(leaf),
+            None => Err(errors::table_not_found(name)),
+        }
+    }
+
+    fn data_source(&self, kind: &RelationKind) -> Result<Rel> {
+        match self.leaves.source(kind) {
+            Some(leaf) => self.leaf(leaf),
+            None => Err(internal("a data source was not opened before the analysis")),
+        }
+    }
+
+    fn cached_relation(&self, id: &str) -> Result<Rel> {
+        let Some(plan) = self.session.remembered(id) else {
+            return Err(SparkError::new(
+                ErrorKind::Execution,
+                "INVALID_HANDLE.CACHED_RELATION_NOT_FOUND",
+                "HY000",
+                format!("The relation {id} is not kept by this session (any more)."),
+            ));
+        };
+        let rel = Rel { plan: plan.plan, fields: plan.fields, hidden: Vec::new(), render: plan.render };
+        refreshed(rel)
+    }
+
+    /// A WHERE, a HAVING below which nothing is grouped, or `DataFrame.filter`.
+    pub(crate) fn filter(&self, rel: Rel, condition: &ast::Expr, env: Env<'_>) -> Result<Rel> {
+        let mut rel = self.expose_missing(rel, std::iter::once(condition), env)?;
+        let scope = Scope::of(&rel, env, Clause::Where).missing();
+        let predicate = self.boolean(condition, &scope, "Filter")?;
+        rel.plan = filter(rel.plan, predicate)?;
+        Ok(rel)
+    }
+
+    /// Resolves a condition and checks that it is boolean.
+    pub(crate) fn boolean(
+        &self,
+        condition: &ast::Expr,
+        scope: &Scope<'_>,
+        operator: &str,
+    ) -> Result<Expr> {
+        let predicate = self.expression(condition, scope)?;
+        match self.type_of(&predicate, scope.schema)? {
+            DataType::Boolean => Ok(predicate),
+            DataType::Null => self.cast(predicate, &DataType::Boolean, scope.schema),
+            other => Err(errors::not_boolean(
+                &operator.to_lowercase(),
+                &self.sql_of(condition, scope),
+                &spark_functions::types::sql_name(&other),
+            )),
+        }
+    }
+
+    /// The value of LIMIT and OFFSET.
+    fn row_count(&self, expr: &ast::Expr, what: &str, env: Env<'_>) -> Result<usize> {
+        let empty = one_row();
+        let scope = Scope::of(&empty, env, Clause::Other);
+        let resolved = self.expression(expr, &scope)?;
+        let value = self.constant(&resolved, scope.schema)?;
+        let rows = match value {
+            Some(ScalarValue::Int8(Some(n))) => i64::from(n),
+            Some(ScalarValue::Int16(Some(n))) => i64::from(n),
+            Some(ScalarValue::Int32(Some(n))) => i64::from(n),
+            Some(ScalarValue::Int64(Some(n))) => n,
+            Some(other) => {
+                let name = spark_functions::types::sql_name(
+                    &spark_functions::types::from_arrow(&other.data_type()),
+                );
+                let condition = if other.is_null() { "IS_NULL" } else { "DATA_TYPE" };
+                return Err(errors::analysis(
+                    &format!("INVALID_LIMIT_LIKE_EXPRESSION.{condition}"),
+                    "42K0E",
+                    format!(
+                        "The limit like expression \"{}\" is invalid. The {what} expression must be integer type, \
+                         but got \"{name}\".",
+                        self.sql_of(expr, &scope)
+                    ),
+                ));
+            }
+            None => {
+                return Err(errors::analysis(
+                    "INVALID_LIMIT_LIKE_EXPRESSION.IS_UNFOLDABLE",
+                    "42K0E",
+                    format!(
+                        "The limit like expression \"{}\" is invalid. The {what} expression must evaluate to a \
+                         constant value.",
+                        self.sql_of(expr, &scope)
+                    ),
+                ));
+            }
+        };
+        usize::try_from(rows).map_err(|_| {
+            errors::analysis(
+                "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE",
+                "42K0E",
+                format!(
+                    "The limit like expression \"{}\" is invalid. The {what} expression must be equal to or greater \
+                     than 0, but got {rows}.",
+                    self.sql_of(expr, &scope)
+                ),
+            )
+        })
+    }
+
+    /// Evaluates an expression that refers to no column; `None` when it is not constant.
+    pub(crate) fn constant(&self, expr: &Expr, schema: &DFSchema) -> Result<Option<ScalarValue>> {
+        if let Expr::Literal(value, _) = expr {
+            return Ok(Some(value.clone()));
+        }
+        if !expr.column_refs().is_empty() || expr.any_column_refs() {
+            return Ok(None);
+        }
+        let props = datafusion::logical_expr::execution_props::ExecutionProps::new();
+        let schema = Arc::new(schema.clone());
+        let context = datafusion::logical_expr::simplify::SimplifyContext::builder()
+            .with_schema(Arc::clone(&schema))
+            .build();
+        let _ = props;
+        let simplified =
+            datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context)
+                .simplify(expr.clone())
+                .map_err(from_datafusion)?;
+        match simplified {
+            Expr::Literal(value, _) => Ok(Some(value)),
+            Expr::Alias(alias) => match *alias.expr {
+                Expr::Literal(value, _) => Ok(Some(value)),
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn deduplicate(&self, rel: Rel, columns: &[String], all: bool) -> Result<Rel> {
+        let rel = rel.pruned()?;
+        if all || columns.is_empty() {
+            let plan = LogicalPlan::Distinct(Distinct::All(Arc::new(rel.plan)));
+            return Ok(Rel::new(plan, rel.fields));
+        }
+        let mut keys: Vec<&OutputField> = Vec::new();
+        for name in columns {
+            let found: Vec<&OutputField> = rel
+                .fields
+                .iter()
+                .filter(|f| same_name(&f.name, name, self.case_sensitive))
+                .collect();
+            if found.is_empty() {
+                let candidates: Vec<Vec<String>> =
+                    rel.fields.iter().map(|f| vec![f.name.clone()]).collect();
+                return Err(errors::unresolved_column(std::slice::from_ref(name), &candidates));
+            }
+            keys.extend(found);
+        }
+        let group: Vec<Expr> = keys.iter().map(|f| f.column()).collect();
+        let schema = Arc::clone(rel.plan.schema());
+        let mut firsts = Vec::new();
+        for field in &rel.fields {
+            if keys.iter().any(|k| k.internal == field.internal) {
+                continue;
+            }
+            let call = super::call::plain_aggregate("first", vec![field.column()]);
+            let first = spark_functions::aggregate(call, &self.context(&schema))?;
+            firsts.push((field.internal.clone(), first));
+        }
+        let (plan, exprs) = self.aggregate_node(
+            rel.plan,
+            group,
+            firsts.iter().map(|(_, e)| e.clone()).collect(),
+        )?;
+        let mut outputs = Vec::with_capacity(rel.fields.len());
+        for field in &rel.fields {
+            match firsts.iter().position(|(name, _)| *name == field.internal) {
+                Some(index) => {
+                    outputs.push(exprs[index].clone().alias(field.internal.clone()));
+                }
+                None => outputs.push(Expr::Column(Column::new_unqualified(&field.internal))),
+            }
+        }
+        let plan = super::project(plan, outputs)?;
+        Ok(Rel::new(plan, rel.fields))
+    }
+
+    fn hint(
+        &self,
+        input: &Relation,
+        name: &str,
+        parameters: &[ast::Expr],
+        env: Env<'_>,
+    ) -> Result<Rel> {
+        let rel = self.relation(input, env)?;
+        let numbers: Vec<usize> = parameters
+            .iter()
+            .filter_map(|p| match p {
+                ast::Expr::Literal(ast::Literal::Integer(n)) => usize::try_from(*n).ok(),
+                ast::Expr::Literal(ast::Literal::Long(n)) => usize::try_from(*n).ok(),
+                _ => None,
+            })
+            .collect();
+        match name.to_lowercase().as_str() {
+            "broadcast" | "broadcastjoin" | "mapjoin" => {
+                Ok(Rel { plan: broadcast(rel.plan.clone(), parameters, &rel.fields), ..rel })
+            }
+            "coalesce" => match numbers.first() {
+                Some(n) => Ok(rel.pruned()?.wrap(NodeKind::Coalesce((*n).max(1)))),
+                None => Ok(rel),
+            },
+            "repartition" | "rebalance" | "repartition_by_range" => {
+                let rel = rel.pruned()?;
+                let scope = Scope::of(&rel, env, Clause::Other);
+                let mut keys = Vec::new();
+                for parameter in parameters {
+                    if matches!(parameter, ast::Expr::Attribute { .. }) {
+                        keys.push(self.expression(parameter, &scope)?);
+                    }
+                }
+                let count = numbers.first().copied();
+                if keys.is_empty() {
+                    let count = count.unwrap_or_else(|| self.session.shuffle_partitions());
+                    return Ok(rel.wrap(NodeKind::RoundRobin(count.max(1))));
+                }
+                Ok(rel.wrap(NodeKind::HashPartition { exprs: keys, partitions: count }))
+            }
+            _ => Ok(rel),
+        }
+    }
+}
+
+/// A hint with table names belongs to relations below; those are found by qualifier in the join that follows, so only
+/// the plain form (`DataFrame.hint("broadcast")`) marks the whole input.
+fn broadcast(plan: LogicalPlan, parameters: &[ast::Expr], fields: &[OutputField]) -> LogicalPlan {
+    if parameters.is_empty() {
+        return SparkNode::plan(NodeKind::Broadcast, plan);
+    }
+    let _ = fields;
+    plan
+}
+
+fn positive(what: &str, number: i64) -> Result<usize> {
+    match usize::try_from(number) {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(SparkError::new(
+            ErrorKind::IllegalArgument,
+            "INVALID_PARAMETER_VALUE.LONG",
+            "22023",
+            format!("requirement failed: {what} ({number}) must be positive."),
+        )),
+    }
+}
+
+pub(crate) fn one_row() -> Rel {
+    let plan = LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: true,
+        schema: Arc::new(DFSchema::empty()),
+    });
+    Rel::new(plan, Vec::new())
+}
+
+pub(crate) fn limited(rel: Rel, skip: usize, fetch: Option<usize>) -> Result<Rel> {
+    let number = |n: usize| {
+        Box::new(Expr::Literal(
+            ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(i64::MAX))),
+            None,
+        ))
+    };
+    let plan = LogicalPlan::Limit(Limit {
+        skip: (skip > 0).then(|| number(skip)),
+        fetch: fetch.map(number),
+        input: Arc::new(rel.plan),
+    });
+    Ok(Rel { plan, ..rel })
+}
+
+/// `input AS alias(columns)`.
+pub(crate) fn aliased(rel: Rel, alias: &str, columns: &[String]) -> Result<Rel> {
+    let mut rel = rel.pruned()?;
+    if !columns.is_empty() && columns.len() != rel.fields.len() {
+        return Err(errors::analysis(
+            "ASSIGNMENT_ARITY_MISMATCH",
+            "42802",
+            format!(
+                "The number of columns or variables assigned or aliased: {} does not match the number of source \
+                 expressions: {}.",
+                columns.len(),
+                rel.fields.len()
+            ),
+        )
+        .with("numTarget", columns.len().to_string())
+        .with("numExpr", rel.fields.len().to_string()));
+    }
+    for (index, field) in rel.fields.iter_mut().enumerate() {
+        if let Some(name) = columns.get(index) {
+            field.name.clone_from(name);
+            field.plan_ids.clear();
+        }
+        field.qualifier = vec![alias.to_owned()];
+    }
+    Ok(rel)
+}
+
+pub(crate) fn attach_plan_id(mut rel: Rel, plan_id: Option<i64>) -> Rel {
+    let hidden = rel.hidden.iter_mut().map(|h| &mut h.field);
+    for field in rel.fields.iter_mut().chain(hidden) {
+        for (_, depth) in &mut field.plan_ids {
+            *depth += 1;
+        }
+    }
+    if let Some(id) = plan_id {
+        for field in &mut rel.fields {
+            if !field.plan_ids.iter().any(|(p, _)| *p == id) {
+                field.plan_ids.push((id, 0));
+            }
+        }
+    }
+    rel
+}
+
+impl Rel {
+    /// Puts an operator of ours on top.
+    pub(crate) fn wrap(self, kind: NodeKind) -> Self {
+        Self { plan: SparkNode::plan(kind, self.plan), ..self }
+    }
+
+    /// Takes over what the plan says of nullability.
+    pub(crate) fn synchronised(mut self) -> Self {
+        for field in &mut self.fields {
+            if let Some((_, arrow)) =
+                self.plan.schema().iter().find(|(_, f)| *f.name() == field.internal)
+            {
+                field.nullable = arrow.is_nullable();
+            }
+        }
+        self
+    }
+}
+
+/// Spark's default place of nulls.
+pub(crate) fn sort_expr(expr: Expr, order: &ast::SortOrder) -> SortExpr {
+    SortExpr {
+        expr,
+        asc: order.ascending,
+        nulls_first: order.nulls_first.unwrap_or(order.ascending),
+    }
+}
+
+pub(crate) fn no_generator(what: &str) -> SparkError {
+    unsupported(format!("a generator {what}"))
+}

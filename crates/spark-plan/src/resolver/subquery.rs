@@ -1,0 +1,167 @@
+//! Subqueries in expressions: scalar, EXISTS and IN, correlated through outer references.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, ExprSchema, Spans};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::scalar::ScalarValue;
+use spark_sql_parser::ast;
+
+use super::scope::{Env, OuterFrame, Scope};
+use super::{Analyzer, fresh_name};
+use crate::errors::{Result, analysis};
+use crate::field::Rel;
+
+impl Analyzer<'_> {
+    /// Resolves the query of a subquery, whose names may be columns of the query around it.
+    fn inner_query(&self, query: &ast::Relation, scope: &Scope<'_>) -> Result<Rel> {
+        let frame =
+            OuterFrame { fields: scope.fields, schema: scope.schema, parent: scope.env.outer };
+        let env = Env { outer: Some(&frame), ..scope.env };
+        self.relation(query, env)?.pruned()
+    }
+
+    pub(super) fn scalar_subquery(
+        &self,
+        query: &ast::Relation,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        let rel = self.inner_query(query, scope)?;
+        if rel.fields.len() != 1 {
+            return Err(analysis(
+                "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
+                "42823",
+                format!(
+                    "Invalid subquery: Scalar subquery must return only one column, but got {}.",
+                    rel.fields.len()
+                ),
+            )
+            .with("number", rel.fields.len().to_string()));
+        }
+        Ok(Expr::ScalarSubquery(subquery(rel.plan)))
+    }
+
+    pub(super) fn exists(
+        &self,
+        query: &ast::Relation,
+        negated: bool,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        let rel = self.inner_query(query, scope)?;
+        Ok(Expr::Exists(Exists { subquery: subquery(rel.plan), negated }))
+    }
+
+    pub(super) fn in_subquery(
+        &self,
+        exprs: &[ast::Expr],
+        query: &ast::Relation,
+        negated: bool,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        let mut rel = self.inner_query(query, scope)?;
+        if rel.fields.len() != exprs.len() {
+            return Err(analysis(
+                "DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH",
+                "42K09",
+                format!(
+                    "Cannot resolve \"IN\" due to data type mismatch: The number of columns in the left hand side of \
+                     an IN subquery does not match the number of columns in the output of subquery. Left hand side \
+                     columns(length: {}), right hand side columns(length: {}).",
+                    exprs.len(),
+                    rel.fields.len()
+                ),
+            )
+            .with("leftLength", exprs.len().to_string())
+            .with("rightLength", rel.fields.len().to_string()));
+        }
+        let mut values = Vec::with_capacity(exprs.len());
+        let mut columns = Vec::with_capacity(exprs.len());
+        let inner_schema = Arc::clone(rel.plan.schema());
+        for (expr, field) in exprs.iter().zip(&rel.fields) {
+            let value = self.expression(expr, scope)?;
+            let types = [self.type_of(&value, scope.schema)?, field.data_type.clone()];
+            let Some(widened) = super::expression::common_type(&types) else {
+                return Err(analysis(
+                    "DATATYPE_MISMATCH.IN_SUBQUERY_DATA_TYPE_MISMATCH",
+                    "42K09",
+                    format!(
+                        "Cannot resolve \"({} IN (listquery()))\" due to data type mismatch: The data type of one or \
+                         more elements in the left hand side of an IN subquery is not compatible with the data type \
+                         of the output of the subquery.",
+                        self.sql_of(expr, scope)
+                    ),
+                ));
+            };
+            values.push(self.cast(value, &widened, scope.schema)?);
+            columns.push(self.cast(field.column(), &widened, &inner_schema)?);
+        }
+        if let ([_], [column]) = (values.as_slice(), columns.as_slice()) {
+            let same = matches!(column, Expr::Column(_));
+            if !same {
+                let name = fresh_name(&rel.fields[0].name);
+                rel.plan = super::project(rel.plan, vec![column.clone().alias(name)])?;
+            }
+            let Some(value) = values.pop() else {
+                return Err(crate::errors::internal("IN without a value"));
+            };
+            return Ok(Expr::InSubquery(InSubquery {
+                expr: Box::new(value),
+                subquery: subquery(rel.plan),
+                negated,
+            }));
+        }
+        // Several columns: a correlated EXISTS; NOT IN fails on a row for which the comparison is not plainly false.
+        let mut predicate: Option<Expr> = None;
+        for (value, column) in values.into_iter().zip(columns) {
+            let outer = self.as_outer(value, scope)?;
+            let equal = outer.eq(column);
+            predicate = Some(match predicate {
+                Some(all) => all.and(equal),
+                None => equal,
+            });
+        }
+        let predicate =
+            predicate.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None));
+        let predicate =
+            if negated { Expr::IsNotFalse(Box::new(predicate)) } else { predicate };
+        let plan = super::filter(rel.plan, predicate)?;
+        Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }))
+    }
+
+    /// The expression as the subquery sees it: columns become outer references.
+    fn as_outer(&self, expr: Expr, scope: &Scope<'_>) -> Result<Expr> {
+        use datafusion::common::tree_node::{Transformed, TreeNode};
+        let schema = scope.schema;
+        let outer = expr
+            .transform(|e| match e {
+                Expr::Column(column) => {
+                    let field = schema.field_from_column(&column)?;
+                    Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+            .map_err(crate::errors::from_datafusion)?;
+        Ok(outer.data)
+    }
+}
+
+fn subquery(plan: LogicalPlan) -> Subquery {
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() }
+}
+
+/// A subquery as the right side of a lateral join.
+pub(crate) fn lateral(plan: LogicalPlan) -> LogicalPlan {
+    LogicalPlan::Subquery(subquery(plan))
+}
+
+/// Whether a plan refers to columns of a query around it.
+pub(crate) fn is_correlated(plan: &LogicalPlan) -> bool {
+    !plan.all_out_ref_exprs().is_empty()
+}
+
+/// A column by its internal name.
+pub(crate) fn column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}

@@ -1,0 +1,62 @@
+//! DataFusion's session state for the two ways of execution.
+
+use std::sync::Arc;
+
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+use crate::physical;
+use crate::session::Session;
+
+/// How a plan will run, which decides how it may be planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// In this process, all partitions side by side.
+    Local { cores: usize },
+    /// Cut into stages whose partitions run in different processes.
+    Staged { shuffle_partitions: usize },
+}
+
+/// Builds the state: settings, rules and functions.
+pub(crate) fn build_state(session: &Session, mode: Mode) -> SessionState {
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let options = config.options_mut();
+    let zone = session.time_zone();
+    options.execution.time_zone = Some(zone);
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.collect_statistics = true;
+    options.execution.enable_ansi_mode = session.ansi();
+    options.optimizer.enable_round_robin_repartition = false;
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.prefer_existing_sort = false;
+    match mode {
+        Mode::Local { cores } => {
+            options.execution.target_partitions = cores.max(1);
+            options.optimizer.repartition_file_scans = false;
+        }
+        Mode::Staged { shuffle_partitions } => {
+            options.execution.target_partitions = shuffle_partitions.max(2);
+            options.execution.enable_file_stream_work_stealing = false;
+            options.optimizer.repartition_file_scans = false;
+            options.optimizer.hash_join_single_partition_threshold = 0;
+            options.optimizer.hash_join_single_partition_threshold_rows = 0;
+            options.optimizer.enable_topk_repartition = false;
+        }
+    }
+    let threshold = session.number("spark.sql.autoBroadcastJoinThreshold", 10 << 20);
+    let staged = matches!(mode, Mode::Staged { .. });
+    SessionStateBuilder::new()
+        .with_session_id(session.id.clone())
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&session.shared.runtime))
+        .with_optimizer_rules(physical::logical_rules())
+        .with_physical_optimizer_rules(physical::physical_rules(staged, threshold))
+        .with_query_planner(Arc::new(physical::Planner))
+        .with_scalar_functions(spark_functions::codec::all_scalar())
+        .with_aggregate_functions(spark_functions::codec::all_aggregate())
+        .with_window_functions(spark_functions::codec::all_window())
+        .build()
+}

@@ -1,0 +1,5 @@
+//! SQL text and plan language in, printed answers out, run in process in both modes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod queries;
