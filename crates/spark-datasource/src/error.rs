@@ -184,6 +184,30 @@ pub(crate) fn unsupported_type(format: &str, column: &str, data_type: &str) -> S
     .with("format", format)
 }
 
+pub(crate) fn text_with_columns(count: usize) -> SparkError {
+    SparkError::new(
+        ErrorKind::Analysis,
+        "_LEGACY_ERROR_TEMP_1290",
+        "",
+        format!("Text data source supports only a single column, and you have {count} columns."),
+    )
+    .with("schemaSize", count.to_string())
+}
+
+/// FAILFAST met a record it cannot infer a type from.
+pub(crate) fn malformed_schema_inference(record: &str) -> SparkError {
+    SparkError::new(
+        ErrorKind::Execution,
+        "_LEGACY_ERROR_TEMP_2165",
+        "",
+        format!(
+            "Malformed records are detected in schema inference: {record}. Parse Mode: FAILFAST. To infer \
+             a schema without them, set the option 'mode' to 'PERMISSIVE' or 'DROPMALFORMED'."
+        ),
+    )
+    .with("failFastMode", "FAILFAST")
+}
+
 /// FAILFAST met a record it cannot read.
 pub(crate) fn malformed_record(record: &str) -> SparkError {
     SparkError::new(

@@ -9,6 +9,7 @@ use arrow::array::{
 };
 use spark_sql_parser::types::DataType;
 
+use super::nested::{ListColumn, MapColumn, StructColumn};
 use crate::schema::UTC;
 use crate::values::datetime;
 use crate::values::number::{self, BigDecimal};
@@ -79,7 +80,7 @@ impl Conversions {
     }
 }
 
-/// The builder of one column of a type without parts.
+/// The builder of one column.
 pub(crate) enum ColumnBuilder {
     Null(NullBuilder),
     Boolean(BooleanBuilder),
@@ -95,6 +96,9 @@ pub(crate) enum ColumnBuilder {
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
     TimestampNtz(TimestampMicrosecondBuilder),
+    List(Box<ListColumn>),
+    Map(Box<MapColumn>),
+    Struct(Box<StructColumn>),
 }
 
 /// Calls one method on whatever builder there is.
@@ -115,12 +119,15 @@ macro_rules! with_builder {
             ColumnBuilder::Date($builder) => $action,
             ColumnBuilder::Timestamp($builder) => $action,
             ColumnBuilder::TimestampNtz($builder) => $action,
+            ColumnBuilder::List($builder) => $action,
+            ColumnBuilder::Map($builder) => $action,
+            ColumnBuilder::Struct($builder) => $action,
         }
     };
 }
 
 impl ColumnBuilder {
-    /// `None` for types that have parts or no text form.
+    /// `None` for types that have no text form.
     pub(crate) fn new(data_type: &DataType) -> Option<Self> {
         Some(match data_type {
             DataType::Null => Self::Null(NullBuilder::new()),
@@ -146,7 +153,19 @@ impl ColumnBuilder {
                 Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone(UTC))
             }
             DataType::TimestampNtz => Self::TimestampNtz(TimestampMicrosecondBuilder::new()),
-            _ => return None,
+            DataType::Array { element, .. } => {
+                Self::List(Box::new(ListColumn::new(data_type, element)?))
+            }
+            DataType::Map { key, value, .. } => {
+                Self::Map(Box::new(MapColumn::new(data_type, key, value)?))
+            }
+            DataType::Struct(schema) => {
+                Self::Struct(Box::new(StructColumn::new(data_type, schema)?))
+            }
+            DataType::CalendarInterval
+            | DataType::YearMonthInterval { .. }
+            | DataType::DayTimeInterval { .. }
+            | DataType::Variant => return None,
         })
     }
 
@@ -155,7 +174,24 @@ impl ColumnBuilder {
     }
 
     pub(crate) fn finish(&mut self) -> ArrayRef {
-        with_builder!(self, builder => Arc::new(builder.finish()))
+        match self {
+            Self::Null(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::Byte(builder) => Arc::new(builder.finish()),
+            Self::Short(builder) => Arc::new(builder.finish()),
+            Self::Integer(builder) => Arc::new(builder.finish()),
+            Self::Long(builder) => Arc::new(builder.finish()),
+            Self::Float(builder) => Arc::new(builder.finish()),
+            Self::Double(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder, _, _) => Arc::new(builder.finish()),
+            Self::String(builder) => Arc::new(builder.finish()),
+            Self::Binary(builder) => Arc::new(builder.finish()),
+            Self::Date(builder) => Arc::new(builder.finish()),
+            Self::Timestamp(builder) | Self::TimestampNtz(builder) => Arc::new(builder.finish()),
+            Self::List(builder) => builder.finish(),
+            Self::Map(builder) => builder.finish(),
+            Self::Struct(builder) => builder.finish(),
+        }
     }
 
     /// Appends a text's value; if the text is none, appends null and answers false.
@@ -193,6 +229,10 @@ impl ColumnBuilder {
             Self::Date(builder) => push!(builder, conversions.date(text)),
             Self::Timestamp(builder) => push!(builder, conversions.timestamp(text)),
             Self::TimestampNtz(builder) => push!(builder, conversions.timestamp_ntz(text)),
+            Self::List(_) | Self::Map(_) | Self::Struct(_) => {
+                self.append_null();
+                false
+            }
         }
     }
 }

@@ -3,8 +3,11 @@
 mod columns;
 pub(crate) mod compression;
 pub(crate) mod csv;
+pub(crate) mod json;
 mod lines;
 mod mode;
+mod nested;
+mod plain;
 pub(crate) mod scan;
 mod sink;
 mod table;

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use spark_sql_parser::types::{Field, Schema};
 
 use super::csv::CsvScan;
+use super::json::JsonScan;
+use super::plain::PlainScan;
 use super::sink::{Flow, Sink};
 use crate::error::{self, Result};
 use crate::partitions;
@@ -46,6 +48,8 @@ pub(crate) struct TextPiece {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum TextFormat {
     Csv(CsvScan),
+    Json(JsonScan),
+    Text(PlainScan),
 }
 
 /// A scan, whole: what travels to executors.
@@ -118,6 +122,8 @@ impl TextScanExec {
     fn format_name(&self) -> &'static str {
         match &self.scan.format {
             TextFormat::Csv(_) => "csv",
+            TextFormat::Json(_) => "json",
+            TextFormat::Text(_) => "text",
         }
     }
 
@@ -258,6 +264,8 @@ impl ReadTask {
             .collect();
         let (mut reader, builders) = match &self.scan.format {
             TextFormat::Csv(csv) => csv.reader(&self.file_columns, &indices, self.zone)?,
+            TextFormat::Json(json) => json.reader(&self.file_columns, &indices, self.zone)?,
+            TextFormat::Text(plain) => plain.reader(&indices),
         };
         let mut sink = Sink::new(
             builders,

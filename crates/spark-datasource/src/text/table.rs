@@ -13,7 +13,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use spark_sql_parser::types::Schema;
 
 use super::compression::Codec;
-use super::csv;
+use super::{csv, json, plain};
 use super::scan::{TextFormat, TextPiece, TextScan, TextScanExec};
 use crate::error::{self, Result};
 use crate::listing::DataFile;
@@ -44,7 +44,24 @@ fn open_blocking(format: Format, mut request: Request) -> Result<(Schema, Arc<dy
             let splittable = !options.multi_line;
             (TextFormat::Csv(options), data, splittable)
         }
-        other => return Err(error::data_source_not_found(other.name())),
+        Format::Json => {
+            let options = json::JsonScan::new(&request.options, &request.context)?;
+            let data = match request.schema.take() {
+                Some(schema) => schema,
+                None => json::infer(&options, &request)?,
+            };
+            json::check_types(&data)?;
+            let splittable = !options.multi_line;
+            (TextFormat::Json(options), data, splittable)
+        }
+        Format::Text => {
+            let options = plain::PlainScan::new(&request.options)?;
+            let data = request.schema.take().unwrap_or_else(plain::default_schema);
+            plain::check_types(&request.layout(data.clone()).file_columns)?;
+            let splittable = !options.whole_text;
+            (TextFormat::Text(options), data, splittable)
+        }
+        Format::Parquet => return Err(error::internal("parquet is no text format")),
     };
     let layout = request.layout(data);
     let schema = layout.schema.clone();

@@ -277,15 +277,7 @@ fn check_columns(
         }
     }
     if format == Format::Text && schema.fields.len() - partition_columns.len() != 1 {
-        return Err(SparkError::new(
-            ErrorKind::Analysis,
-            "_LEGACY_ERROR_TEMP_1290",
-            "",
-            format!(
-                "Text data source supports only a single column, and you have {} columns.",
-                schema.fields.len() - partition_columns.len()
-            ),
-        ));
+        return Err(error::text_with_columns(schema.fields.len() - partition_columns.len()));
     }
     Ok(())
 }

@@ -130,8 +130,11 @@ pub(crate) fn compiled(key: &str, text: Option<&str>) -> Result<Option<Pattern>>
 /// Refuses columns that CSV has no form for.
 pub(crate) fn check_types(schema: &Schema) -> Result<()> {
     for field in &schema.fields {
-        let supported = !matches!(field.data_type, DataType::Null)
-            && ColumnBuilder::new(&field.data_type).is_some();
+        let has_parts = matches!(
+            field.data_type,
+            DataType::Null | DataType::Array { .. } | DataType::Map { .. } | DataType::Struct(_)
+        );
+        let supported = !has_parts && ColumnBuilder::new(&field.data_type).is_some();
         if !supported {
             let name = sql_name(&field.data_type);
             return Err(error::unsupported_type("CSV", &field.name, &name));
