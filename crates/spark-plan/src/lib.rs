@@ -7,6 +7,7 @@
 
 pub mod catalog;
 pub mod codec;
+mod command;
 pub mod convert;
 pub mod errors;
 mod field;
@@ -24,6 +25,9 @@ mod state;
 mod text;
 mod visit;
 
+pub use command::{
+    CommandOutput, TableMode, TableWrite, execute_command, save, save_as_table,
+};
 pub use field::{OutputField, ResolvedPlan, schema_of};
 pub use physical::{explain, plan_physical};
 pub use render::{Render, html_string, show_string, tree_string};
