@@ -66,7 +66,7 @@ impl AgentOptions {
     #[must_use]
     pub fn loopback(master: impl Into<String>, work_dir: impl Into<PathBuf>) -> Self {
         let work_dir = work_dir.into();
-        let arguments = ["mesos-agent", "--master=", "--work_dir="];
+        let arguments = ["mesos-agent", "--master=replaced", "--work_dir=replaced"];
         Self {
             master: master.into(),
             work_dir,
