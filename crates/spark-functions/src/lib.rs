@@ -9,13 +9,18 @@ mod arith;
 mod cast;
 pub mod codec;
 pub mod coercion;
+mod collections;
 mod date_arith;
 mod datetime;
 mod decimal;
 pub mod errors;
+mod hash;
 mod interval;
 mod kernels;
+mod lists;
 mod literal;
+mod math;
+mod misc;
 mod operators;
 mod regexes;
 mod signature;
@@ -34,10 +39,13 @@ use spark_sql_parser::types::DataType;
 
 pub use aggregate::{AggregateCall, aggregate, is_aggregate};
 pub use cast::cast;
+pub use udf::for_partition;
 pub use window::{Bound, Frame, WindowCall, is_window, window};
 pub use coercion::widen;
+pub use hash::hash_rows;
 pub use literal::literal;
 pub use literal::scalar_value;
+pub use misc::{SPARK_VERSION, extract_value};
 pub use operators::{case, in_list, normalize_key};
 
 /// What the meaning of a function depends on besides its arguments.
@@ -139,6 +147,22 @@ pub fn scalar(name: &str, args: Vec<Expr>, ctx: &FunctionContext) -> Result<Expr
     }
 }
 
+/// Whether the (lower-case) name makes several rows out of one.
+#[must_use]
+pub fn is_generator(name: &str) -> bool {
+    matches!(
+        name,
+        "explode"
+            | "explode_outer"
+            | "posexplode"
+            | "posexplode_outer"
+            | "inline"
+            | "inline_outer"
+            | "stack"
+            | "json_tuple"
+    )
+}
+
 /// Whether [`scalar`] knows the name.
 #[must_use]
 pub fn is_scalar(name: &str) -> bool {
@@ -147,7 +171,16 @@ pub fn is_scalar(name: &str) -> bool {
 
 /// Functions whose result types or arguments need code; each answers `None` for names that are not its own.
 fn builders() -> &'static [signature::Builder] {
-    &[operators::build, strings::build, strings::build_pattern, datetime::build]
+    &[
+        operators::build,
+        strings::build,
+        strings::build_pattern,
+        datetime::build,
+        math::build,
+        hash::build,
+        collections::build,
+        misc::build,
+    ]
 }
 
 fn definition_tables() -> Vec<&'static [udf::Definition]> {
@@ -159,15 +192,24 @@ fn definition_tables() -> Vec<&'static [udf::Definition]> {
         strings::DEFINITIONS,
         strings::FORMAT_DEFINITIONS,
         strings::PATTERN_DEFINITIONS,
+        hash::DEFINITIONS,
+        misc::DEFINITIONS,
+        misc::ITEM_DEFINITIONS,
     ];
     tables.extend(datetime::DEFINITION_TABLES);
+    tables.extend(math::DEFINITION_TABLES);
+    tables.extend(collections::DEFINITION_TABLES);
     tables
 }
 
 fn function_tables() -> Vec<&'static [signature::Function]> {
     let mut tables =
         vec![strings::FUNCTIONS, strings::FORMAT_FUNCTIONS, strings::PATTERN_FUNCTIONS];
+    tables.push(hash::FUNCTIONS);
+    tables.push(misc::FUNCTIONS);
     tables.extend(datetime::FUNCTION_TABLES);
+    tables.extend(math::FUNCTION_TABLES);
+    tables.extend(collections::FUNCTION_TABLES);
     tables
 }
 
