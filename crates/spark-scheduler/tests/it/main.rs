@@ -1,3 +1,5 @@
 //! Tests of the scheduler from outside.
 
+mod scenarios;
+mod script;
 mod simulation;
