@@ -1,1 +1,80 @@
-fn main() {}
+//! One program for every part: `spark-submit`, `spark-sql` and `pyspark` with their driver, the executor that agents
+//! launch, and the embedded Mesos master and agent. The scripts of `bin/` and `sbin/` choose the part by its first
+//! word. This crate is wiring only; what the parts decide stands in their crates.
+
+mod application;
+mod daemon;
+mod driver;
+mod executor;
+mod exit;
+mod local_cluster;
+mod mesos_backend;
+mod progress;
+mod python;
+mod settings;
+mod shell;
+mod submit;
+mod tpch_data;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    register_nodes();
+    let mut words = std::env::args().skip(1);
+    let part = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let outcome = match part.as_str() {
+        "submit" => submit::main(&rest),
+        "sql" => shell::main(&rest),
+        "pyspark" => python::shell_main(&rest),
+        "class" => class(&rest),
+        "executor" => executor::main(&rest),
+        "master" => daemon::master(&rest),
+        "agent" => daemon::agent(&rest),
+        "tpch-data" => tpch_data::main(&rest),
+        "--version" => {
+            exit::say(&version());
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(anyhow::anyhow!(
+            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent or tpch-data"
+        )),
+    };
+    exit::report(outcome)
+}
+
+/// Driver and executors know the same plan nodes.
+fn register_nodes() {
+    spark_exec::register_nodes(spark_exec::NodeCodec {
+        encode: spark_plan::codec::encode,
+        decode: spark_plan::codec::decode,
+    });
+    spark_exec::register_nodes(spark_exec::NodeCodec {
+        encode: spark_datasource::codec::encode,
+        decode: spark_datasource::codec::decode,
+    });
+}
+
+/// `bin/spark-class CLASS …`, as commands of Spark's Mesos backends name their programs.
+fn class(words: &[String]) -> anyhow::Result<ExitCode> {
+    let Some((class, rest)) = words.split_first() else {
+        anyhow::bail!("spark-class needs a class name");
+    };
+    match class.as_str() {
+        "org.apache.spark.executor.CoarseGrainedExecutorBackend" => executor::main(rest),
+        "org.apache.spark.deploy.SparkSubmit" => submit::main(rest),
+        other => anyhow::bail!(
+            "class {other:?} is not known here; known are \
+             org.apache.spark.executor.CoarseGrainedExecutorBackend and org.apache.spark.deploy.SparkSubmit"
+        ),
+    }
+}
+
+/// What `--version` prints.
+fn version() -> String {
+    format!(
+        "Ferrospark {}, speaking Spark Connect of Spark {}",
+        env!("CARGO_PKG_VERSION"),
+        spark_conf::SPARK_VERSION
+    )
+}

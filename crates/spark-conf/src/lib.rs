@@ -25,3 +25,6 @@ pub use master::{MasterUrl, MasterUrlError, Threads};
 pub use memory::{ExecutorMemory, executor_memory};
 pub use properties_file::{PropertiesError, parse_properties};
 pub use property::{FromParsed, Preset, Property, PropertyInfo, Scope, Status};
+
+/// The Spark whose API and behaviour is offered; what `spark.version` answers.
+pub const SPARK_VERSION: &str = "4.2.0";

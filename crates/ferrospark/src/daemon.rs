@@ -1,0 +1,66 @@
+//! The embedded master and agent as programs of their own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use mesos_agent::AgentOptions;
+use mesos_master::MasterOptions;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `ferrospark master`.
+pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
+    crate::settings::start_logging(true);
+    let options = MasterOptions::parse_from(arguments("mesos-master", words));
+    runtime()?.block_on(async {
+        let master = mesos_master::start(options).await?;
+        ready(&master.addr.to_string())?;
+        wait_for_signal().await?;
+        master.shutdown().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// `ferrospark agent`.
+pub(crate) fn agent(words: &[String]) -> anyhow::Result<ExitCode> {
+    crate::settings::start_logging(true);
+    let options = AgentOptions::parse_from(arguments("mesos-agent", words));
+    runtime()?.block_on(async {
+        let agent = mesos_agent::start(options).await?;
+        agent.registered().await?;
+        ready(&agent.addr.to_string())?;
+        wait_for_signal().await?;
+        agent.shutdown().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn arguments(name: &str, words: &[String]) -> Vec<OsString> {
+    std::iter::once(OsString::from(name)).chain(words.iter().map(OsString::from)).collect()
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
+}
+
+/// Says that others may connect now: to the file that `sbin/spark-daemon.sh` waits for, and to the log.
+fn ready(address: &str) -> anyhow::Result<()> {
+    tracing::info!(address, "serving");
+    if let Some(file) = std::env::var_os("FERROSPARK_READY_FILE").map(PathBuf::from) {
+        std::fs::write(&file, format!("{address}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

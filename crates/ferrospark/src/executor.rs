@@ -1,0 +1,121 @@
+//! `ferrospark executor`: what a Mesos task of the coarse-grained mode runs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use spark_exec::ExecutorOptions;
+
+/// The flags of `CoarseGrainedExecutorBackend`.
+#[derive(Debug, Parser)]
+#[command(name = "executor")]
+struct Arguments {
+    /// `spark://[NAME@]HOST:PORT` of the driver.
+    #[arg(long)]
+    driver_url: String,
+    #[arg(long)]
+    executor_id: String,
+    /// Task slots.
+    #[arg(long)]
+    cores: usize,
+    #[arg(long)]
+    app_id: String,
+    /// Name by which other executors reach this one; this machine's when left out.
+    #[arg(long)]
+    hostname: Option<String>,
+    /// Address to bind to; all when left out.
+    #[arg(long)]
+    bind_address: Option<String>,
+}
+
+pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
+    let arguments =
+        Arguments::parse_from(std::iter::once("executor".to_owned()).chain(words.iter().cloned()));
+    crate::settings::start_logging(true);
+    let secret = std::env::var("_SPARK_AUTH_SECRET")
+        .context("_SPARK_AUTH_SECRET is not set: executors are started by their application")?;
+    let memory_mib = memory(std::env::var("SPARK_EXECUTOR_MEMORY").ok().as_deref())?;
+    let hostname = arguments
+        .hostname
+        .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
+    let options = ExecutorOptions {
+        driver_url: arguments.driver_url,
+        executor_id: arguments.executor_id,
+        cores: arguments.cores,
+        app_id: arguments.app_id,
+        hostname,
+        bind_address: arguments.bind_address.unwrap_or_else(|| "0.0.0.0".to_owned()),
+        secret,
+        memory_bytes: Some(memory_mib << 20),
+        local_dirs: local_dirs(|name| std::env::var(name).ok()),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(options.cores.max(2))
+        .enable_all()
+        .thread_name("executor")
+        .build()?;
+    let reason = runtime.block_on(spark_exec::run_executor(options))?;
+    tracing::info!(reason, "executor ends");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `1024m` as the driver writes it.
+fn memory(text: Option<&str>) -> anyhow::Result<u64> {
+    let Some(text) = text else { return Ok(1024) };
+    let bytes = spark_conf::parse_bytes(text, spark_conf::ByteUnit::Mib)
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .with_context(|| {
+            format!("SPARK_EXECUTOR_MEMORY={text} is no size; expected such as 1024m")
+        })?;
+    Ok(bytes >> 20)
+}
+
+/// `SPARK_EXECUTOR_DIRS`, `SPARK_LOCAL_DIRS`, the Mesos sandbox, the system's temporary folder: the first there is.
+fn local_dirs(lookup: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    for name in ["SPARK_EXECUTOR_DIRS", "SPARK_LOCAL_DIRS"] {
+        if let Some(text) = lookup(name).filter(|text| !text.is_empty()) {
+            return text
+                .split([',', ':'])
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+                .collect();
+        }
+    }
+    for name in ["MESOS_SANDBOX", "MESOS_DIRECTORY"] {
+        if let Some(dir) = lookup(name).filter(|text| !text.is_empty()) {
+            return vec![PathBuf::from(dir)];
+        }
+    }
+    vec![std::env::temp_dir()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_directories_in_sparks_order() {
+        let dirs = |set: &[(&str, &str)]| {
+            local_dirs(|name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned())
+            })
+        };
+        assert_eq!(
+            dirs(&[("MESOS_SANDBOX", "/s"), ("SPARK_LOCAL_DIRS", "/a,/b")]),
+            [PathBuf::from("/a"), PathBuf::from("/b")]
+        );
+        assert_eq!(
+            dirs(&[("MESOS_SANDBOX", "/s"), ("MESOS_DIRECTORY", "/d")]),
+            [PathBuf::from("/s")]
+        );
+        assert_eq!(dirs(&[]), [std::env::temp_dir()]);
+    }
+
+    #[test]
+    fn memory_is_in_mib() {
+        assert_eq!(memory(Some("2g")).unwrap(), 2048);
+        assert_eq!(memory(Some("896m")).unwrap(), 896);
+        assert!(memory(Some("x")).is_err());
+    }
+}
