@@ -7,9 +7,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType as Arrow, Field, Schema};
 use arrow::ipc::convert::{IpcSchemaEncoder, fb_to_schema};
 use datafusion::common::{Result, internal_datafusion_err};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 use crate::aggregate::{self, SparkAggregate};
+use crate::lambda::{self, SparkHigherOrder};
 use crate::udf::{Mode, Params, SparkScalar, definition};
 
 /// Distinguishes our bytes, and their layout, from anybody else's.
@@ -63,6 +64,33 @@ pub fn encode_udwf(_function: &WindowUDF) -> Option<Vec<u8>> {
 /// Always: no window function is ours.
 pub fn decode_udwf(name: &str, _bytes: &[u8]) -> Result<Arc<WindowUDF>> {
     Err(internal_datafusion_err!("no window function {name} in this executor"))
+}
+
+/// The bytes of one of our higher-order functions; `None` for a function of DataFusion's own.
+#[must_use]
+pub fn encode_higher_order(function: &HigherOrderUDF) -> Option<Vec<u8>> {
+    let function: &dyn std::any::Any = function.inner().as_ref();
+    let ours = function.downcast_ref::<SparkHigherOrder>()?;
+    let lambdas = encode_params(&Params::new(lambda::lambdas_type(&ours.lambdas)));
+    let mut bytes = u32::try_from(lambdas.len()).ok()?.to_le_bytes().to_vec();
+    bytes.extend(lambdas);
+    bytes.extend(encode_params(&ours.params));
+    Some(bytes)
+}
+
+/// The function that [`encode_higher_order`] gave these bytes for.
+///
+/// # Errors
+/// As [`decode_udf`].
+pub fn decode_higher_order(name: &str, bytes: &[u8]) -> Result<Arc<HigherOrderUDF>> {
+    let damaged = || internal_datafusion_err!("the lambdas of {name} are damaged or foreign");
+    let (length, rest) = bytes.split_at_checked(4).ok_or_else(damaged)?;
+    let length = u32::from_le_bytes(length.try_into().map_err(|_| damaged())?) as usize;
+    let (lambdas, params) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    let lambdas = lambda::lambdas_of(&decode_params(lambdas)?.result).ok_or_else(damaged)?;
+    let function = SparkHigherOrder::find(name, decode_params(params)?, lambdas)
+        .ok_or_else(|| internal_datafusion_err!("no function {name} in this executor"))?;
+    Ok(Arc::new(HigherOrderUDF::new_from_impl(function)))
 }
 
 /// DataFusion's scalar functions that plans may name; ours travel as bytes.

@@ -177,7 +177,7 @@ fn part(args: &Args, array: &ArrayRef, items: ArrayRef) -> Result<ArrayRef> {
 }
 
 /// A map column from its entries' keys and values, checked for NULL and equal keys.
-fn build_map(
+pub(crate) fn build_map(
     result: &Arrow,
     keys: ArrayRef,
     values: ArrayRef,

@@ -21,6 +21,8 @@ use crate::types::to_arrow;
 use crate::udf::{Args, Definition, Params, ours};
 use crate::widen;
 
+pub(crate) use maps::build_map;
+
 pub(crate) const FUNCTION_TABLES: [&[Function]; 2] = [arrays::FUNCTIONS, maps::FUNCTIONS];
 pub(crate) const DEFINITION_TABLES: [&[Definition]; 5] = [
     arrays::DEFINITIONS,

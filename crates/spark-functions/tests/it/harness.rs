@@ -110,7 +110,14 @@ pub(crate) fn evaluate_in(
     tree: &Tree,
     ctx: &FunctionContext,
 ) -> Result<(String, String), SparkError> {
-    let expr = resolve(tree, ctx)?;
+    shown(resolve(tree, ctx)?, ctx)
+}
+
+/// Evaluates an expression without columns: its value's text and its type's name.
+pub(crate) fn shown(
+    expr: Expr,
+    ctx: &FunctionContext,
+) -> Result<(String, String), SparkError> {
     let name = types::simple_name(&data_type_of(&expr, ctx)?);
     let shown = cast(expr, &DataType::String, CastMode::Ansi, ctx)?;
     let run = || -> datafusion::common::Result<Option<String>> {
