@@ -63,6 +63,10 @@ impl Responder {
                 tags: self.operation.tags.clone(),
                 description: self.session.plan.get("spark.job.description"),
                 pool: self.session.plan.get("spark.scheduler.pool"),
+                conf: spark_exec::runner::ADAPTIVE_PROPERTIES
+                    .iter()
+                    .filter_map(|key| Some(((*key).to_owned(), self.session.plan.get(key)?)))
+                    .collect(),
             },
             cancel: self.operation.cancel.clone(),
         }

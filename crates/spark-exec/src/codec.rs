@@ -13,9 +13,7 @@ use datafusion::common::{internal_datafusion_err, internal_err, not_impl_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{
-    AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF,
-};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
@@ -151,9 +149,9 @@ macro_rules! function_codec {
                 Some(_) => None,
                 None => KNOWN.$known.get(name),
             };
-            found
-                .cloned()
-                .ok_or_else(|| internal_datafusion_err!(concat!($what, " {} is not known here"), name))
+            found.cloned().ok_or_else(|| {
+                internal_datafusion_err!(concat!($what, " {} is not known here"), name)
+            })
         }
     };
 }
@@ -246,11 +244,9 @@ impl PhysicalExtensionCodec for StageCodec {
         name: &str,
         _buf: &[u8],
     ) -> Result<Arc<HigherOrderUDF>> {
-        KNOWN
-            .higher_order
-            .get(name)
-            .cloned()
-            .ok_or_else(|| internal_datafusion_err!("higher order function {name} is not known here"))
+        KNOWN.higher_order.get(name).cloned().ok_or_else(|| {
+            internal_datafusion_err!("higher order function {name} is not known here")
+        })
     }
 }
 
@@ -303,6 +299,9 @@ struct ReaderNode {
     classes: Vec<Class>,
     #[prost(message, repeated, tag = "7")]
     constants: Vec<Constant>,
+    /// Ends of the runs of reduce partitions read as one; empty if they are read one by one.
+    #[prost(uint32, repeated, tag = "8")]
+    run_ends: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -365,6 +364,7 @@ fn encode_reader(
         orderings,
         classes,
         constants,
+        run_ends: reader.runs().iter().flat_map(|runs| runs.iter()).map(|run| run.end).collect(),
     })
 }
 
@@ -412,7 +412,13 @@ fn decode_reader(
         2 => ReadMode::Broadcast,
         other => return internal_err!("a shuffle is read in an unknown mode {other}"),
     };
-    Ok(Arc::new(ShuffleReaderExec::new(node.shuffle, mode, equivalences, partitioning)))
+    let reader = ShuffleReaderExec::new(node.shuffle, mode, equivalences, partitioning);
+    if node.run_ends.is_empty() {
+        return Ok(Arc::new(reader));
+    }
+    let starts = std::iter::once(0).chain(node.run_ends.iter().copied());
+    let runs = starts.zip(&node.run_ends).map(|(start, end)| start..*end).collect();
+    Ok(Arc::new(reader.with_runs(runs)))
 }
 
 fn decode_partitioning(

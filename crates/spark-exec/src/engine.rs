@@ -1,6 +1,7 @@
 //! The driver side: one loop owns the scheduler and the executors' streams; a query is a task that
 //! resolves its subqueries, cuts its plan, submits the stages and hands out the result in order.
 
+mod adaptive;
 mod executors;
 mod looping;
 mod query;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,9 +22,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use spark_scheduler::{ExecutorLoss, JobSpec, PendingReason, SchedulerOptions};
-use spark_shuffle::{
-    BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret,
-};
+use spark_shuffle::{BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +33,7 @@ use crate::endpoint;
 use crate::protocol::{FromExecutor, Register, StagePlan, ToExecutor, from_executor};
 use crate::runner::{InProcessRunner, PlanRunner, RunOptions, RunningQuery};
 use crate::stages;
+use adaptive::MapStageOutput;
 use results::ResultData;
 
 /// How the engine is set up.
@@ -90,6 +90,7 @@ struct Inner {
     executors: watch::Receiver<BTreeSet<String>>,
     statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
     backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
+    slots: Arc<AtomicUsize>,
     shutdown: CancellationToken,
 }
 
@@ -141,6 +142,7 @@ impl Engine {
         let (executors_sender, executors) = watch::channel(BTreeSet::new());
         let statistics = Arc::new(Mutex::default());
         let backend = Arc::new(Mutex::new(None));
+        let slots = Arc::new(AtomicUsize::new(0));
         let client = BlockClient::new(BlockClientOptions::new(
             options.app_id.clone(),
             Secret::new(options.secret.clone()),
@@ -152,6 +154,7 @@ impl Engine {
             executors: executors_sender,
             statistics: Arc::clone(&statistics),
             backend: Arc::clone(&backend),
+            slots: Arc::clone(&slots),
         });
         tokio::spawn(engine_loop.run(commands, shutdown.clone()));
         Ok(Self {
@@ -163,6 +166,7 @@ impl Engine {
                 executors,
                 statistics,
                 backend,
+                slots,
                 shutdown,
             }),
         })
@@ -207,6 +211,11 @@ impl Engine {
     /// broken stream may have been noticed before.
     pub fn executor_lost(&self, executor: &str, loss: ExecutorLoss) {
         self.inner.handle.send(Command::ExecutorLost { executor: executor.to_owned(), loss });
+    }
+
+    /// The cores of all executors, at least one.
+    pub(crate) fn slots(&self) -> usize {
+        self.inner.slots.load(std::sync::atomic::Ordering::Relaxed).max(1)
     }
 
     /// The executors registered now.
@@ -350,6 +359,7 @@ pub(crate) enum Command {
     Cancel {
         job: u64,
     },
+    ReleaseShuffle(u64),
     CancelGroup(Arc<str>),
     CancelTag(Arc<str>),
     /// A large result was fetched, or could not be.
@@ -366,6 +376,8 @@ pub(crate) enum Command {
 pub(crate) struct Submission {
     job: JobSpec,
     plans: Vec<StagePlan>,
+    /// The shuffle the job ends with, unless it gives a result.
+    final_shuffle: Option<u64>,
     events: mpsc::UnboundedSender<JobEvent>,
 }
 
@@ -373,6 +385,8 @@ pub(crate) struct Submission {
 pub(crate) enum JobEvent {
     /// One partition of the result, once each, in any order.
     Result { partition: usize, data: ResultData },
+    /// What the job's map stage wrote, before the last event.
+    MapStage(MapStageOutput),
     /// The last event.
     Finished(Result<(), DataFusionError>),
 }

@@ -10,7 +10,7 @@ mod task;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::common::exec_datafusion_err;
@@ -18,8 +18,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 use spark_shuffle::{
-    BlockClient, BlockClientOptions, BlockFetcher, BlockServer, BlockServerOptions, FetchOptions, Secret, ShuffleStore,
-    SingleApplication, StoreOptions, TierOptions,
+    BlockClient, BlockClientOptions, BlockFetcher, BlockServer, BlockServerOptions, FetchOptions,
+    Secret, ShuffleStore, SingleApplication, StoreOptions, TierOptions,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -30,10 +30,11 @@ use tonic::transport::Endpoint;
 
 use crate::batches::Compression;
 use crate::failure::store_error;
+use crate::input::Places;
 use crate::protocol::service::executor_endpoint_client::ExecutorEndpointClient;
 use crate::protocol::{
-    FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, MapStatuses, Register, SECRET_KEY, Task,
-    TaskFinished, ToExecutor, from_executor, task_finished, to_executor,
+    FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, Register, SECRET_KEY, Task, TaskFinished,
+    ToExecutor, from_executor, task_finished, to_executor,
 };
 use stage::StageEntry;
 pub(crate) use task::Counts;
@@ -79,7 +80,10 @@ pub async fn run_executor(options: ExecutorOptions) -> Result<String> {
     let url = options.driver_url.replacen("spark://", "http://", 1);
     let endpoint = Endpoint::from_shared(url)
         .map_err(|error| {
-            exec_datafusion_err!("driver URL {} is not spark://HOST:PORT: {error}", options.driver_url)
+            exec_datafusion_err!(
+                "driver URL {} is not spark://HOST:PORT: {error}",
+                options.driver_url
+            )
         })?
         .tcp_nodelay(true)
         .connect_timeout(DIAL_TIMEOUT)
@@ -131,12 +135,16 @@ pub(crate) struct Shared {
     pub(crate) store: ShuffleStore,
     pub(crate) fetcher: BlockFetcher,
     pub(crate) runtime_env: Arc<RuntimeEnv>,
-    pub(crate) compression: Compression,
+    compression: OnceLock<Compression>,
     outbound: mpsc::Sender<FromExecutor>,
     commits: Mutex<HashMap<u64, tokio::sync::oneshot::Sender<bool>>>,
 }
 
 impl Shared {
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression.get().copied().unwrap_or_default()
+    }
+
     async fn send(&self, kind: from_executor::Kind) {
         // The driver is gone if this fails, and the executor ends with it.
         let _ = self.outbound.send(kind.into()).await;
@@ -146,12 +154,23 @@ impl Shared {
 struct Executor {
     shared: Arc<Shared>,
     stages: HashMap<u64, Arc<StageEntry>>,
-    statuses: HashMap<u64, Arc<MapStatuses>>,
+    places: HashMap<u64, Arc<Places>>,
     running: Arc<Mutex<HashMap<u64, AbortHandle>>>,
     /// Tasks have threads of their own, so that a busy operator never holds up the driver's word
     /// or another executor's fetch.
-    tasks: Option<tokio::runtime::Runtime>,
+    tasks: TaskThreads,
     _server: BlockServer,
+}
+
+/// A runtime that may be dropped inside another one: it does not wait for its tasks.
+struct TaskThreads(Option<tokio::runtime::Runtime>);
+
+impl Drop for TaskThreads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Executor {
@@ -191,7 +210,7 @@ impl Executor {
             .with_local(Arc::clone(&block_address), store.clone()),
             store,
             runtime_env,
-            compression: Compression::None,
+            compression: OnceLock::new(),
             outbound,
             commits: Mutex::default(),
         });
@@ -209,9 +228,9 @@ impl Executor {
         let executor = Self {
             shared,
             stages: HashMap::new(),
-            statuses: HashMap::new(),
+            places: HashMap::new(),
             running: Arc::default(),
-            tasks: Some(tasks),
+            tasks: TaskThreads(Some(tasks)),
             _server: server,
         };
         Ok((executor, receiver))
@@ -247,15 +266,14 @@ impl Executor {
         for (_, task) in self.running.lock().drain() {
             task.abort();
         }
-        if let Some(tasks) = self.tasks.take() {
-            tasks.shutdown_background();
-        }
         reason
     }
 
     fn handle(&mut self, message: to_executor::Kind) {
         match message {
-            to_executor::Kind::Registered(_) => {
+            to_executor::Kind::Registered(registered) => {
+                // Set once: a driver registers an executor once per stream.
+                let _ = self.shared.compression.set(Compression::of(&registered.conf));
                 tracing::info!(executor = %self.shared.id, "registered with the driver");
             }
             to_executor::Kind::Stage(plan) => {
@@ -267,7 +285,7 @@ impl Executor {
                         stage.forget_template();
                     }
                 }
-                self.statuses.insert(statuses.shuffle, Arc::new(statuses));
+                self.places.insert(statuses.shuffle, Arc::new(statuses.into()));
             }
             to_executor::Kind::Launch(launch) => {
                 for task in launch.tasks {
@@ -284,7 +302,7 @@ impl Executor {
                 self.stages.remove(&stage);
             }
             to_executor::Kind::ReleaseShuffle(shuffle) => {
-                self.statuses.remove(&shuffle);
+                self.places.remove(&shuffle);
                 let store = self.shared.store.clone();
                 tokio::task::spawn_blocking(move || store.remove_shuffle(shuffle));
             }
@@ -298,18 +316,18 @@ impl Executor {
     }
 
     fn launch(&self, task: Task) {
-        let Some(tasks) = &self.tasks else { return };
+        let Some(tasks) = &self.tasks.0 else { return };
         let shared = Arc::clone(&self.shared);
         let stage = self.stages.get(&task.stage).cloned();
-        let statuses = stage
+        let places = stage
             .iter()
             .flat_map(|stage| stage.parents())
-            .filter_map(|shuffle| Some((*shuffle, Arc::clone(self.statuses.get(shuffle)?))))
+            .filter_map(|shuffle| Some((*shuffle, Arc::clone(self.places.get(shuffle)?))))
             .collect::<HashMap<_, _>>();
         let number = task.task;
         // Held until the entry is there, so that a quick task does not end before it began.
         let mut running = self.running.lock();
-        let work = tasks.spawn(async move { task::run(&shared, stage, task, statuses).await });
+        let work = tasks.spawn(async move { task::run(&shared, stage, task, places).await });
         running.insert(number, work.abort_handle());
         drop(running);
         let shared = Arc::clone(&self.shared);
@@ -347,7 +365,9 @@ async fn resolve(host: &str) -> Result<SocketAddr> {
         .await
         .ok()
         .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| exec_datafusion_err!("bind address {host} is not an address of this machine"))
+        .ok_or_else(|| {
+            exec_datafusion_err!("bind address {host} is not an address of this machine")
+        })
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -159,8 +159,7 @@ fn decode_spark_error(parts: &SparkErrorParts) -> SparkError {
         .iter()
         .find(|(_, name)| *name == parts.kind)
         .map_or(ErrorKind::Execution, |(kind, _)| *kind);
-    let mut error =
-        SparkError::new(kind, &parts.condition, &parts.sql_state, parts.text.clone());
+    let mut error = SparkError::new(kind, &parts.condition, &parts.sql_state, parts.text.clone());
     for parameter in &parts.parameters {
         error = error.with(&parameter.name, parameter.value.clone());
     }

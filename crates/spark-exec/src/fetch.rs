@@ -5,13 +5,14 @@
 //! unless the reader needs their order.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::{DataFusionError, Result};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use spark_shuffle::{BlockFetcher, BlockId, BlockLocation, FetchError};
+use spark_shuffle::{BlockFetcher, BlockId, BlockLocation, FetchError, ShuffleStore};
 
 use crate::batches::message_length;
 use crate::executor::{Counts, Shared};
@@ -27,15 +28,14 @@ const DIRECT_BYTES: u64 = 4 * 1024 * 1024;
 /// Blocks under way of a large partition that is read in order.
 const ORDERED_AHEAD: usize = 4;
 
-/// One segment of one map output.
+/// The wanted segments of one map output.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) shuffle: u64,
     pub(crate) map: u32,
     pub(crate) task: u64,
-    pub(crate) segment: u32,
     pub(crate) bytes: u64,
-    pub(crate) executor: String,
+    pub(crate) executor: Arc<str>,
     pub(crate) address: Arc<str>,
 }
 
@@ -45,31 +45,28 @@ impl Wanted {
     }
 
     fn location(&self) -> BlockLocation {
-        BlockLocation {
-            block: self.block(),
-            address: Arc::clone(&self.address),
-            bytes: self.bytes,
-        }
+        BlockLocation { block: self.block(), address: Arc::clone(&self.address), bytes: self.bytes }
     }
 }
 
-/// The wanted segments of one reduce partition as runs of whole messages.
+/// The wanted segments of each map output as runs of whole messages.
 pub(crate) fn fetch(
     shared: &Arc<Shared>,
     wanted: Vec<Wanted>,
+    segments: Range<u32>,
     ordered: bool,
     counts: &Counts,
 ) -> BoxStream<'static, Result<Bytes>> {
-    let Some(segment) = wanted.first().map(|wanted| wanted.segment) else {
+    if wanted.is_empty() {
         return stream::empty().boxed();
-    };
+    }
     {
         let mut read = counts.bytes_read.lock();
         for wanted in &wanted {
             match read.get_mut(&wanted.executor) {
                 Some(bytes) => *bytes += wanted.bytes,
                 None => {
-                    read.insert(wanted.executor.clone(), wanted.bytes);
+                    read.insert(Arc::clone(&wanted.executor), wanted.bytes);
                 }
             }
         }
@@ -77,18 +74,18 @@ pub(crate) fn fetch(
     let total: u64 = wanted.iter().map(|wanted| wanted.bytes).sum();
     let own = wanted.iter().all(|wanted| wanted.address == shared.block_address);
     if own && (ordered || total <= WHOLE_BYTES) && wanted.iter().all(|w| w.bytes <= DIRECT_BYTES) {
-        let shared = Arc::clone(shared);
+        let store = shared.store.clone();
         return stream::iter(wanted)
             .map(move |wanted| {
-                let read = shared.store.read(wanted.block());
-                let read = read.and_then(|block| block.read_segment(wanted.segment));
-                Ok(read.map_err(|error| fetch_failed(wanted.block(), false, error.to_string()))?)
+                let read = read_own(&store, &wanted, segments.clone());
+                Ok::<_, DataFusionError>(stream::iter(read?.into_iter().map(Ok)))
             })
+            .try_flatten()
             .boxed();
     }
     let fetcher = shared.fetcher.clone();
     if total <= WHOLE_BYTES {
-        return stream::once(fetch_whole(fetcher, wanted, segment))
+        return stream::once(fetch_whole(fetcher, wanted, segments))
             .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
             .try_flatten()
             .boxed();
@@ -96,54 +93,75 @@ pub(crate) fn fetch(
     if ordered {
         return stream::iter(wanted)
             .map(move |wanted| {
-                let fetcher = fetcher.clone();
-                async move { Ok::<_, DataFusionError>(messages(&fetcher, vec![wanted.location()], segment)) }
+                let messages = messages(&fetcher, vec![wanted.location()], segments.clone());
+                std::future::ready(Ok::<_, DataFusionError>(messages))
             })
             .buffered(ORDERED_AHEAD)
             .try_flatten()
             .boxed();
     }
-    messages(&fetcher, wanted.iter().map(Wanted::location).collect(), segment)
+    messages(&fetcher, wanted.iter().map(Wanted::location).collect(), segments)
 }
 
 /// Fetches everything and puts it in the order asked for.
 async fn fetch_whole(
     fetcher: BlockFetcher,
     wanted: Vec<Wanted>,
-    segment: u32,
+    segments: Range<u32>,
 ) -> Result<Vec<Bytes>> {
     let places: HashMap<BlockId, usize> =
         wanted.iter().enumerate().map(|(place, wanted)| (wanted.block(), place)).collect();
     let mut pieces = vec![Vec::new(); wanted.len()];
     let locations = wanted.iter().map(Wanted::location).collect();
-    let mut chunks = fetcher.fetch(locations, segment..segment + 1);
+    let mut chunks = fetcher.fetch(locations, segments);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| fetch_error(&error))?;
         if let Some(place) = places.get(&chunk.block) {
-            pieces[*place].push(chunk.data);
+            pieces[*place].push((chunk.segment, chunk.data));
         }
     }
-    Ok(pieces.into_iter().filter(|pieces| !pieces.is_empty()).map(join).collect())
+    // The pieces of a segment come in order; so do the segments after this.
+    Ok(pieces
+        .into_iter()
+        .flat_map(|mut pieces| {
+            pieces.sort_by_key(|(segment, _)| *segment);
+            join(pieces)
+        })
+        .collect())
 }
 
-fn join(mut pieces: Vec<Bytes>) -> Bytes {
-    match pieces.pop() {
-        Some(only) if pieces.is_empty() => only,
-        Some(last) => {
-            pieces.push(last);
-            pieces.concat().into()
+/// Joins the pieces of each segment.
+fn join(pieces: Vec<(u32, Bytes)>) -> Vec<Bytes> {
+    let mut joined: Vec<(u32, Bytes)> = Vec::with_capacity(pieces.len());
+    for (segment, piece) in pieces {
+        match joined.last_mut() {
+            Some((last, bytes)) if *last == segment => {
+                *bytes = [&bytes[..], &piece[..]].concat().into();
+            }
+            Some(_) | None => joined.push((segment, piece)),
         }
-        None => Bytes::new(),
     }
+    joined.into_iter().map(|(_, bytes)| bytes).collect()
+}
+
+/// Reads segments of a block of the own store.
+fn read_own(store: &ShuffleStore, wanted: &Wanted, segments: Range<u32>) -> Result<Vec<Bytes>> {
+    let read = store.read(wanted.block()).and_then(|block| {
+        segments
+            .filter(|segment| block.segment(*segment).is_some_and(|segment| segment.length > 0))
+            .map(|segment| block.read_segment(segment))
+            .collect()
+    });
+    Ok(read.map_err(|error| fetch_failed(wanted.block(), false, error.to_string()))?)
 }
 
 /// Streams blocks, cutting their pieces at the borders of messages.
 pub(crate) fn messages(
     fetcher: &BlockFetcher,
     blocks: Vec<BlockLocation>,
-    segment: u32,
+    segments: Range<u32>,
 ) -> BoxStream<'static, Result<Bytes>> {
-    let chunks = fetcher.fetch(blocks, segment..segment + 1);
+    let chunks = fetcher.fetch(blocks, segments);
     stream::try_unfold((chunks, BytesMut::new()), |(mut chunks, mut rest)| async move {
         loop {
             let Some(chunk) = chunks.next().await else { return Ok(None) };

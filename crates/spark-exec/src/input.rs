@@ -1,6 +1,7 @@
 //! A task's shuffle input: blocks of the executor's own store read directly, others fetched.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
@@ -18,91 +20,134 @@ use crate::batches::BatchDecoder;
 use crate::executor::{Counts, Shared};
 use crate::failure::FetchFailedError;
 use crate::fetch::{self, Wanted};
-use crate::nodes::{ReadMode, ReadShuffle};
+use crate::nodes::{ReadMode, ReadShuffle, ShuffleReaderExec};
 use crate::protocol::{FetchFailed, MapStatuses};
+
+/// Where the map output of a shuffle lies, as tasks use it.
+pub(crate) struct Places {
+    maps: Vec<Place>,
+    /// Reduce partitions.
+    segments: usize,
+}
+
+struct Place {
+    executor: Arc<str>,
+    address: Arc<str>,
+    task: u64,
+    sizes: Vec<u64>,
+    available: bool,
+}
+
+impl From<MapStatuses> for Places {
+    fn from(statuses: MapStatuses) -> Self {
+        let mut names: HashMap<String, Arc<str>> = HashMap::new();
+        let mut shared = |name: String| match names.get(&name) {
+            Some(shared) => Arc::clone(shared),
+            None => Arc::clone(names.entry(name.clone()).or_insert(name.into())),
+        };
+        let maps = statuses
+            .outputs
+            .into_iter()
+            .map(|place| Place {
+                executor: shared(place.executor),
+                address: shared(place.address),
+                task: place.task,
+                sizes: place.sizes,
+                available: place.available,
+            })
+            .collect::<Vec<_>>();
+        let segments = maps.iter().map(|map| map.sizes.len()).max().unwrap_or(0);
+        Self { maps, segments }
+    }
+}
 
 /// The places of the map output one task may read.
 pub(crate) struct TaskInput {
     shared: Arc<Shared>,
-    statuses: HashMap<u64, Arc<MapStatuses>>,
+    places: HashMap<u64, Arc<Places>>,
     counts: Arc<Counts>,
 }
 
 impl TaskInput {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        statuses: HashMap<u64, Arc<MapStatuses>>,
+        places: HashMap<u64, Arc<Places>>,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { shared, statuses, counts }
+        Self { shared, places, counts }
     }
+}
 
-    fn segments(&self, shuffle: u64) -> usize {
-        let outputs = self.statuses.get(&shuffle).map(|statuses| &statuses.outputs);
-        outputs.and_then(|outputs| outputs.first()).map_or(0, |output| output.sizes.len())
-    }
-
-    /// The blocks of one partition of a reader, in map order, empty ones left out.
-    fn wanted(&self, shuffle: u64, mode: ReadMode, partition: usize) -> Result<Vec<Wanted>> {
-        let statuses = self.statuses.get(&shuffle).ok_or_else(|| {
-            internal_datafusion_err!("the map output of shuffle {shuffle} is not known here")
-        })?;
-        let (maps, segment) = match mode {
-            ReadMode::Reduce => (0..statuses.outputs.len(), partition),
-            ReadMode::PerMap => (partition..partition + 1, 0),
-            ReadMode::Broadcast => (0..statuses.outputs.len(), 0),
-        };
-        let mut wanted = Vec::with_capacity(maps.len());
-        for map in maps {
-            let place = statuses.outputs.get(map).ok_or_else(|| {
-                internal_datafusion_err!("shuffle {shuffle} has no map output {map}")
-            })?;
-            if !place.available {
-                return Err(FetchFailedError(FetchFailed {
-                    shuffle,
-                    map: map as u32,
-                    map_task: None,
-                    address_lost: false,
-                    message: "the map output is lost".to_owned(),
-                })
-                .into());
-            }
-            let bytes = place.sizes.get(segment).copied().unwrap_or(0);
-            if bytes > 0 {
-                wanted.push(Wanted {
-                    shuffle,
-                    map: map as u32,
-                    task: place.task,
-                    segment: segment as u32,
-                    bytes,
-                    executor: place.executor.clone(),
-                    address: place.address.as_str().into(),
-                });
-            }
+/// The blocks of one partition of a reader, in map order, empty ones left out.
+fn wanted(
+    input: &ShuffleReaderExec,
+    places: &Places,
+    partition: usize,
+    segments: &Range<u32>,
+) -> Result<Vec<Wanted>> {
+    let shuffle = input.shuffle();
+    let maps = match input.mode() {
+        ReadMode::Reduce | ReadMode::Broadcast => 0..places.maps.len(),
+        ReadMode::PerMap => partition..partition + 1,
+    };
+    let mut wanted = Vec::with_capacity(maps.len());
+    for map in maps {
+        let place = places
+            .maps
+            .get(map)
+            .ok_or_else(|| internal_datafusion_err!("shuffle {shuffle} has no map output {map}"))?;
+        if !place.available {
+            return Err(FetchFailedError(FetchFailed {
+                shuffle,
+                map: map as u32,
+                map_task: None,
+                address_lost: false,
+                message: "the map output is lost".to_owned(),
+            })
+            .into());
         }
-        Ok(wanted)
+        let sizes = place.sizes.get(segments.start as usize..segments.end as usize);
+        let bytes = sizes.map_or(0, |sizes| sizes.iter().sum());
+        if bytes > 0 {
+            wanted.push(Wanted {
+                shuffle,
+                map: map as u32,
+                task: place.task,
+                bytes,
+                executor: Arc::clone(&place.executor),
+                address: Arc::clone(&place.address),
+            });
+        }
     }
+    Ok(wanted)
 }
 
 impl ReadShuffle for TaskInput {
     fn read(
         &self,
-        shuffle: u64,
-        mode: ReadMode,
+        input: &ShuffleReaderExec,
         partition: usize,
-        schema: SchemaRef,
         context: &TaskContext,
     ) -> Result<SendableRecordBatchStream> {
-        let wanted = self.wanted(shuffle, mode, partition)?;
+        let shuffle = input.shuffle();
+        let places = self.places.get(&shuffle).ok_or_else(|| {
+            internal_datafusion_err!("the map output of shuffle {shuffle} is not known here")
+        })?;
+        let segments = match input.mode() {
+            ReadMode::Reduce => input.segments(partition),
+            ReadMode::PerMap | ReadMode::Broadcast => 0..1,
+        };
+        let wanted = wanted(input, places, partition, &segments)?;
         // An exchange into one partition keeps the order of its input's partitions.
-        let ordered = mode != ReadMode::Reduce || self.segments(shuffle) == 1;
-        let blocks = fetch::fetch(&self.shared, wanted, ordered, &self.counts);
+        let ordered = input.mode() != ReadMode::Reduce || places.segments == 1;
+        let schema = input.schema();
+        let blocks = fetch::fetch(&self.shared, wanted, segments, ordered, &self.counts);
         let batches = decode(blocks, Arc::clone(&schema));
         let counts = Arc::clone(&self.counts);
         let batches = batches.inspect_ok(move |batch: &RecordBatch| {
             counts.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         });
-        let batches = match mode {
+        let batches = match input.mode() {
             ReadMode::PerMap => batches.boxed(),
             ReadMode::Reduce | ReadMode::Broadcast => coalesce(
                 batches.boxed(),

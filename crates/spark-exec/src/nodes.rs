@@ -2,16 +2,15 @@
 //! writes one.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Statistics, internal_err};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
     PlanProperties, ReplaceChildrenOptions,
@@ -20,7 +19,7 @@ use datafusion::physical_plan::{
 /// How the partitions of a reader map to the blocks of its shuffle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadMode {
-    /// Partition `i` is reduce partition `i` of every map output, in map order.
+    /// Partition `i` is reduce partition `i` (or a run of them) of every map output, in map order.
     Reduce,
     /// Partition `i` is all of map output `i`: the inputs of a merge inside one task.
     PerMap,
@@ -37,10 +36,8 @@ pub trait ReadShuffle: Send + Sync {
     /// If the shuffle is not known here.
     fn read(
         &self,
-        shuffle: u64,
-        mode: ReadMode,
+        input: &ShuffleReaderExec,
         partition: usize,
-        schema: SchemaRef,
         context: &TaskContext,
     ) -> Result<SendableRecordBatchStream>;
 }
@@ -53,7 +50,8 @@ pub struct ShuffleInput(pub Arc<dyn ReadShuffle>);
 pub struct ShuffleReaderExec {
     shuffle: u64,
     mode: ReadMode,
-    statistics: Option<Arc<Statistics>>,
+    /// The runs of reduce partitions that are read as one partition each; `None` is one by one.
+    runs: Option<Arc<[Range<u32>]>>,
     properties: Arc<PlanProperties>,
 }
 
@@ -71,7 +69,41 @@ impl ShuffleReaderExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { shuffle, mode, statistics: None, properties: Arc::new(properties) }
+        Self { shuffle, mode, runs: None, properties: Arc::new(properties) }
+    }
+
+    /// The same reader with runs of reduce partitions read as one partition each.
+    #[must_use]
+    pub fn with_runs(&self, runs: Arc<[Range<u32>]>) -> Self {
+        let partitioning = match &self.properties.partitioning {
+            Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), runs.len()),
+            Partitioning::RoundRobinBatch(_)
+            | Partitioning::Range(_)
+            | Partitioning::UnknownPartitioning(_) => Partitioning::UnknownPartitioning(runs.len()),
+        };
+        let properties = PlanProperties::clone(&self.properties).with_partitioning(partitioning);
+        Self { runs: Some(runs), properties: Arc::new(properties), ..self.clone() }
+    }
+
+    /// The same reader of so many map outputs, each a partition.
+    #[must_use]
+    pub fn with_maps(&self, maps: usize) -> Self {
+        let partitioning = Partitioning::UnknownPartitioning(maps);
+        let properties = PlanProperties::clone(&self.properties).with_partitioning(partitioning);
+        Self { properties: Arc::new(properties), ..self.clone() }
+    }
+
+    /// The runs of reduce partitions read as one, if they are not read one by one.
+    pub fn runs(&self) -> Option<&Arc<[Range<u32>]>> {
+        self.runs.as_ref()
+    }
+
+    /// The reduce partitions that a partition of a reader in mode [`ReadMode::Reduce`] is.
+    pub(crate) fn segments(&self, partition: usize) -> Range<u32> {
+        match &self.runs {
+            Some(runs) => runs.get(partition).cloned().unwrap_or_default(),
+            None => partition as u32..partition as u32 + 1,
+        }
     }
 
     /// The shuffle read.
@@ -142,18 +174,7 @@ impl ExecutionPlan for ShuffleReaderExec {
         let Some(input) = context.session_config().get_extension::<ShuffleInput>() else {
             return internal_err!("shuffle {} is read outside of a task", self.shuffle);
         };
-        input.0.read(self.shuffle, self.mode, partition, self.schema(), &context)
-    }
-
-    fn statistics_from_inputs(
-        &self,
-        _inputs: &[Arc<Statistics>],
-        _args: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        Ok(self
-            .statistics
-            .clone()
-            .unwrap_or_else(|| Arc::new(Statistics::new_unknown(&self.schema()))))
+        input.0.read(self, partition, &context)
     }
 }
 

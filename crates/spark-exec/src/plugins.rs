@@ -2,36 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::common::not_impl_err;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::RwLock;
 
-pub(crate) fn encode_udf(_udf: &ScalarUDF) -> Option<Vec<u8>> {
-    None
-}
-
-pub(crate) fn decode_udf(name: &str, _payload: &[u8]) -> Result<Arc<ScalarUDF>> {
-    not_impl_err!("{name}")
-}
-
-pub(crate) fn encode_udaf(_udf: &AggregateUDF) -> Option<Vec<u8>> {
-    None
-}
-
-pub(crate) fn decode_udaf(name: &str, _payload: &[u8]) -> Result<Arc<AggregateUDF>> {
-    not_impl_err!("{name}")
-}
-
-pub(crate) fn encode_udwf(_udf: &WindowUDF) -> Option<Vec<u8>> {
-    None
-}
-
-pub(crate) fn decode_udwf(name: &str, _payload: &[u8]) -> Result<Arc<WindowUDF>> {
-    not_impl_err!("{name}")
-}
+pub(crate) use spark_functions::codec::{
+    decode_udaf, decode_udf, decode_udwf, encode_udaf, encode_udf, encode_udwf,
+};
 
 /// How the plan nodes of another crate travel.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +21,8 @@ pub struct NodeCodec {
 }
 
 /// Decodes a node over its inputs.
-pub type DecodeNode = fn(
-    &[u8],
-    &[Arc<dyn ExecutionPlan>],
-    &TaskContext,
-) -> Result<Option<Arc<dyn ExecutionPlan>>>;
+pub type DecodeNode =
+    fn(&[u8], &[Arc<dyn ExecutionPlan>], &TaskContext) -> Result<Option<Arc<dyn ExecutionPlan>>>;
 
 static NODES: RwLock<Vec<NodeCodec>> = RwLock::new(Vec::new());
 

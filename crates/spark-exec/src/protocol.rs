@@ -125,9 +125,6 @@ pub struct StagePlan {
     /// Result batches up to this many bytes travel inside the completion message.
     #[prost(uint64, tag = "5")]
     pub inline_bytes: u64,
-    /// Where larger results are kept until the driver has fetched them.
-    #[prost(uint64, tag = "6")]
-    pub result_shuffle: u64,
 }
 
 /// Where the map output of a shuffle lies.

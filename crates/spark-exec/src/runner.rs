@@ -1,5 +1,6 @@
 //! What runs a physical plan: the engine over stages and executors, or the driver process itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,7 +38,19 @@ pub struct RunOptions {
     pub description: Option<String>,
     /// `spark.scheduler.pool`.
     pub pool: Option<String>,
+    /// The session's properties that matter here and differ from the application's:
+    /// `spark.sql.adaptive.*`.
+    pub conf: BTreeMap<String, String>,
 }
+
+/// The properties of a session that [`RunOptions::conf`] may hold.
+pub const ADAPTIVE_PROPERTIES: &[&str] = &[
+    "spark.sql.adaptive.enabled",
+    "spark.sql.adaptive.coalescePartitions.enabled",
+    "spark.sql.adaptive.coalescePartitions.parallelismFirst",
+    "spark.sql.adaptive.coalescePartitions.minPartitionSize",
+    "spark.sql.adaptive.advisoryPartitionSizeInBytes",
+];
 
 /// A query under way.
 pub struct RunningQuery {
@@ -94,13 +107,13 @@ impl PlanRunner for InProcessRunner {
             in_partition_order(plan, context, partitions)?
         };
         let stopped = token.clone();
-        let stream = streams
-            .take_until(async move { stopped.cancelled().await })
-            .chain(stream::once({
+        let stream = streams.take_until(async move { stopped.cancelled().await }).chain(
+            stream::once({
                 let token = token.clone();
                 async move { token.is_cancelled() }
             })
-            .filter_map(|cancelled| async move { cancelled.then(|| Err(failure::cancelled())) }));
+            .filter_map(|cancelled| async move { cancelled.then(|| Err(failure::cancelled())) }),
+        );
         Ok(RunningQuery {
             stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)),
             job: JobHandle::new(token),
@@ -108,8 +121,7 @@ impl PlanRunner for InProcessRunner {
     }
 }
 
-type BatchStream =
-    stream::BoxStream<'static, Result<datafusion::arrow::record_batch::RecordBatch>>;
+type BatchStream = stream::BoxStream<'static, Result<datafusion::arrow::record_batch::RecordBatch>>;
 
 /// All partitions run at once, each a bounded distance ahead of its reader.
 fn in_partition_order(

@@ -90,11 +90,7 @@ impl CutOptions {
 ///
 /// # Errors
 /// If the plan holds something that cannot run partition by partition.
-pub fn cut(
-    plan: Arc<dyn ExecutionPlan>,
-    ids: &dyn Ids,
-    options: CutOptions,
-) -> Result<StageGraph> {
+pub fn cut(plan: Arc<dyn ExecutionPlan>, ids: &dyn Ids, options: CutOptions) -> Result<StageGraph> {
     let mut cutter = Cutter { ids, options, stages: Vec::new(), subqueries: Vec::new() };
     let plan = without_root_coalesce(plan);
     let plan = cutter.cut(plan)?;
@@ -191,7 +187,8 @@ impl Cutter<'_> {
             return Ok(input);
         }
         let mut equivalences = repartition.properties().equivalence_properties().clone();
-        let ordering = repartition.preserve_order().then(|| equivalences.output_ordering()).flatten();
+        let ordering =
+            repartition.preserve_order().then(|| equivalences.output_ordering()).flatten();
         equivalences.clear_orderings();
         let reader = self.exchange(input, partitioning, equivalences)?;
         Ok(match ordering {
@@ -203,7 +200,10 @@ impl Cutter<'_> {
         })
     }
 
-    fn cut_coalesce(&mut self, coalesce: &CoalescePartitionsExec) -> Result<Arc<dyn ExecutionPlan>> {
+    fn cut_coalesce(
+        &mut self,
+        coalesce: &CoalescePartitionsExec,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let fetch = coalesce.fetch();
         let input = self.cut(Arc::clone(coalesce.input()))?;
         let input = limited(input, fetch);
@@ -290,8 +290,7 @@ impl Cutter<'_> {
         let shuffle = self.ids.next();
         let input = self.in_scope(input)?;
         let round_robin = matches!(routing, Partitioning::RoundRobinBatch(_));
-        let plan: Arc<dyn ExecutionPlan> =
-            Arc::new(ShuffleWriteExec::new(input, shuffle, routing));
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(ShuffleWriteExec::new(input, shuffle, routing));
         self.add_stage(plan, Some(shuffle), round_robin)?;
         Ok(shuffle)
     }

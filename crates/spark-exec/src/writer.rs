@@ -14,8 +14,8 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{exec_datafusion_err, not_impl_err};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::Partitioning;
 use datafusion::physical_plan::metrics::Time;
@@ -107,9 +107,16 @@ pub(crate) async fn write_one_segment(
 
 /// Decides the reduce partition of each row.
 enum Router {
-    Hash { keys: Vec<Arc<dyn PhysicalExpr>>, partitions: u64, hashes: Vec<u64> },
+    Hash {
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        partitions: u64,
+        hashes: Vec<u64>,
+    },
     /// Whole batches in turn.
-    RoundRobin { partitions: usize, next: usize },
+    RoundRobin {
+        partitions: usize,
+        next: usize,
+    },
     /// DataFusion's own partitioner, for what is seldom.
     Other(BatchPartitioner),
 }

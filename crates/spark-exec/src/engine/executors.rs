@@ -16,6 +16,7 @@ pub(super) struct Attached {
     pub(super) connection: u64,
     pub(super) block_address: Arc<str>,
     pub(super) last_heard: Instant,
+    cores: usize,
     to_executor: mpsc::UnboundedSender<ToExecutor>,
     /// The stages whose plan it has.
     stages: HashSet<u64>,
@@ -44,11 +45,13 @@ impl Executors {
         &mut self,
         id: &str,
         connection: u64,
+        cores: usize,
         block_address: &str,
         to_executor: mpsc::UnboundedSender<ToExecutor>,
     ) {
         let attached = Attached {
             connection,
+            cores,
             block_address: block_address.into(),
             last_heard: Instant::now(),
             to_executor,
@@ -66,6 +69,10 @@ impl Executors {
         let attached = self.by_id.remove(id)?;
         self.by_connection.remove(&attached.connection);
         Some(attached)
+    }
+
+    pub(super) fn cores(&self) -> usize {
+        self.by_id.values().map(|attached| attached.cores).sum()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &String> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
@@ -15,6 +16,7 @@ use spark_shuffle::BlockFetcher;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::adaptive::MapStageOutput;
 use super::executors::Executors;
 use super::results::{ResultData, fetch_result};
 use super::{
@@ -42,6 +44,14 @@ pub(super) struct Surroundings {
     pub(super) executors: watch::Sender<BTreeSet<String>>,
     pub(super) statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
     pub(super) backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
+    /// The cores of all executors.
+    pub(super) slots: Arc<AtomicUsize>,
+}
+
+/// Who waits for a job.
+struct JobState {
+    events: mpsc::UnboundedSender<JobEvent>,
+    final_shuffle: Option<u64>,
 }
 
 pub(super) struct EngineLoop {
@@ -50,7 +60,7 @@ pub(super) struct EngineLoop {
     start: Instant,
     executors: Executors,
     plans: HashMap<u64, StagePlan>,
-    jobs: HashMap<u64, mpsc::UnboundedSender<JobEvent>>,
+    jobs: HashMap<u64, JobState>,
     tasks: HashMap<u64, (String, TaskDescription)>,
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
@@ -127,14 +137,15 @@ impl EngineLoop {
             }
             Command::Disconnected { connection } => {
                 if let Some(executor) = self.executors.of(connection).map(str::to_owned) {
-                    self.lost(&executor, ExecutorLoss {
-                        message: format!(
-                            "Executor {executor} exited or its connection broke"
-                        )
-                        .into(),
-                        caused_by_app: true,
-                        map_output: MapOutputFate::Lost,
-                    });
+                    self.lost(
+                        &executor,
+                        ExecutorLoss {
+                            message: format!("Executor {executor} exited or its connection broke")
+                                .into(),
+                            caused_by_app: true,
+                            map_output: MapOutputFate::Lost,
+                        },
+                    );
                 }
             }
             Command::ExecutorLost { executor, loss } => self.lost(&executor, loss),
@@ -142,6 +153,9 @@ impl EngineLoop {
             Command::Submit(submission) => self.submit(*submission),
             Command::Cancel { job } => {
                 self.tell(Event::JobCancelled { job: JobId(job), reason: "".into() });
+            }
+            Command::ReleaseShuffle(shuffle) => {
+                self.tell(Event::ShuffleReleased { shuffle: ShuffleId(shuffle) });
             }
             Command::CancelGroup(group) => {
                 self.tell(Event::JobGroupCancelled { group, reason: "".into() });
@@ -156,9 +170,8 @@ impl EngineLoop {
             Command::PendingReason(answer) => {
                 let mut jobs = self.jobs.keys().copied().collect::<Vec<_>>();
                 jobs.sort_unstable();
-                let reason = jobs
-                    .into_iter()
-                    .find_map(|job| self.scheduler.pending_reason(JobId(job)));
+                let reason =
+                    jobs.into_iter().find_map(|job| self.scheduler.pending_reason(JobId(job)));
                 let _ = answer.send(reason);
             }
             Command::Stop(done) => self.stop(done),
@@ -181,7 +194,7 @@ impl EngineLoop {
             return;
         }
         tracing::info!(%executor, %host, cores, "executor registered");
-        self.executors.add(executor, connection, block_address, to_executor);
+        self.executors.add(executor, connection, *cores as usize, block_address, to_executor);
         if let Some(attached) = self.executors.get(executor) {
             let conf = self.surroundings.options.conf.clone().into_iter().collect();
             attached.send(to_executor::Kind::Registered(Registered { conf }));
@@ -202,6 +215,8 @@ impl EngineLoop {
     }
 
     fn publish_executors(&self) {
+        let slots = self.executors.cores();
+        self.surroundings.slots.store(slots, std::sync::atomic::Ordering::Relaxed);
         let ids = self.executors.ids().cloned().collect();
         self.surroundings.executors.send_replace(ids);
     }
@@ -229,17 +244,20 @@ impl EngineLoop {
                 "Executor {executor} was silent for {} s (spark.network.timeout)",
                 limit.as_secs()
             );
-            self.lost(&executor, ExecutorLoss {
-                message: message.into(),
-                caused_by_app: false,
-                map_output: MapOutputFate::Lost,
-            });
+            self.lost(
+                &executor,
+                ExecutorLoss {
+                    message: message.into(),
+                    caused_by_app: false,
+                    map_output: MapOutputFate::Lost,
+                },
+            );
         }
     }
 
     fn submit(&mut self, submission: Submission) {
-        let Submission { job, plans, events } = submission;
-        self.jobs.insert(job.job.0, events);
+        let Submission { job, plans, final_shuffle, events } = submission;
+        self.jobs.insert(job.job.0, JobState { events, final_shuffle });
         for plan in plans {
             self.plans.insert(plan.stage, plan);
         }
@@ -282,22 +300,18 @@ impl EngineLoop {
                 TaskOutcome::Result
             }
             task_finished::Outcome::Failed(error) => TaskOutcome::Failed(task_failure(error)),
-            task_finished::Outcome::FetchFailed(failed) => {
-                TaskOutcome::FetchFailed(FetchFailure {
-                    shuffle: ShuffleId(failed.shuffle),
-                    map_partition: failed.map,
-                    map_task: failed.map_task.map(TaskId),
-                    scope: if failed.address_lost {
-                        FetchFailureScope::Address
-                    } else {
-                        FetchFailureScope::Block
-                    },
-                    message: failed.message.into(),
-                })
-            }
-            task_finished::Outcome::Killed(reason) => {
-                TaskOutcome::Killed { reason: reason.into() }
-            }
+            task_finished::Outcome::FetchFailed(failed) => TaskOutcome::FetchFailed(FetchFailure {
+                shuffle: ShuffleId(failed.shuffle),
+                map_partition: failed.map,
+                map_task: failed.map_task.map(TaskId),
+                scope: if failed.address_lost {
+                    FetchFailureScope::Address
+                } else {
+                    FetchFailureScope::Block
+                },
+                message: failed.message.into(),
+            }),
+            task_finished::Outcome::Killed(reason) => TaskOutcome::Killed { reason: reason.into() },
         };
         self.end_task(task, outcome);
     }
@@ -313,8 +327,7 @@ impl EngineLoop {
         let fetcher = self.surroundings.fetcher.clone();
         let address = Arc::clone(&attached.block_address);
         let directories = &self.surroundings.options.local_dirs;
-        let directory =
-            directories.first().cloned().unwrap_or_else(std::env::temp_dir);
+        let directory = directories.first().cloned().unwrap_or_else(std::env::temp_dir);
         let handle = self.surroundings.handle.clone();
         tokio::spawn(async move {
             let data = fetch_result(fetcher, address, task, bytes, directory).await;
@@ -384,7 +397,7 @@ impl EngineLoop {
             Action::ResultReady { job, partition, task, .. } => {
                 let Some((of, data)) = self.result.take() else { return };
                 if of == task.0
-                    && let Some(events) = self.jobs.get(&job.0)
+                    && let Some(JobState { events, .. }) = self.jobs.get(&job.0)
                 {
                     let partition = partition as usize;
                     // Fails only when the query's reader is gone; a cancellation follows.
@@ -432,13 +445,20 @@ impl EngineLoop {
                 Err(failure::job_error(&failed.message, failed.payload.as_deref()))
             }
         };
-        if let Some(events) = self.jobs.remove(&job) {
+        if let Some(JobState { events, final_shuffle }) = self.jobs.remove(&job) {
+            let outputs = final_shuffle.and_then(|s| self.scheduler.map_outputs(ShuffleId(s)));
+            if let Some(outputs) = outputs {
+                let _ = events.send(JobEvent::MapStage(MapStageOutput {
+                    bytes: outputs.bytes_by_reduce_partition(),
+                    maps: outputs.statuses().len(),
+                }));
+            }
             let _ = events.send(JobEvent::Finished(result));
         }
     }
 
     fn stop(&mut self, done: oneshot::Sender<()>) {
-        for (_, events) in self.jobs.drain() {
+        for (_, JobState { events, .. }) in self.jobs.drain() {
             let _ = events.send(JobEvent::Finished(Err(failure::stopped())));
         }
         self.executors.send_to_all(&to_executor::Kind::Stop("the application ended".to_owned()));
@@ -454,11 +474,7 @@ fn task_failure(error: TaskError) -> TaskFailure {
     } else {
         FailureKind::Counted
     };
-    TaskFailure {
-        payload: error.encode_to_vec().into(),
-        message: error.message.into(),
-        kind,
-    }
+    TaskFailure { payload: error.encode_to_vec().into(), message: error.message.into(), kind }
 }
 
 async fn sleep_until(wakeup: Option<Instant>) {

@@ -3,28 +3,30 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::internal_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::execution::SendableRecordBatchStream;
+use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use spark_scheduler::{
-    Determinism, JobId, JobProperties, JobSpec, ShuffleId, StageId, StageKind, StageSpec,
-};
+use spark_scheduler::{Determinism, JobId, JobProperties, JobSpec, ShuffleId, StageId, StageSpec};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::adaptive::{self, Coalescing, MapStageOutput};
 use super::results::ResultData;
 use super::{Command, Engine, JobEvent, Submission, subqueries};
 use crate::codec;
 use crate::failure;
 use crate::protocol::StagePlan;
 use crate::runner::{JobHandle, RunOptions, RunningQuery};
-use crate::stages::{self, CutOptions, Ids, StageGraph};
+use crate::stages::{self, CutOptions, Ids, Stage, StageGraph};
 
 /// Batches ready for the reader of a query.
 const BATCHES_AHEAD: usize = 4;
@@ -40,6 +42,8 @@ const INLINE_BYTES_TOTAL: u64 = 64 << 20;
 pub(super) struct QueryContext {
     settings: Arc<HashMap<String, String>>,
     cut: CutOptions,
+    /// Joins small partitions between stages; `None` if it is switched off.
+    coalescing: Option<Coalescing>,
     properties: JobProperties,
     token: CancellationToken,
 }
@@ -54,6 +58,9 @@ pub(super) fn start(
     let context = QueryContext {
         settings: Arc::new(settings(session)),
         cut: CutOptions::of(session),
+        coalescing: Coalescing::of(|key| {
+            options.conf.get(key).or_else(|| engine.inner.options.conf.get(key)).cloned()
+        }),
         properties: JobProperties {
             pool: options.pool.map(Into::into),
             group: options.job_group.map(Into::into),
@@ -117,6 +124,12 @@ struct Job<'a> {
     finished: bool,
 }
 
+impl Job<'_> {
+    fn finish(&mut self) {
+        self.finished = true;
+    }
+}
+
 impl Drop for Job<'_> {
     fn drop(&mut self) {
         if !self.finished {
@@ -133,16 +146,42 @@ async fn run(
 ) -> Result<()> {
     let schema = plan.schema();
     let plan = subqueries::resolve(engine, plan, context).await?;
-    let ids = &*engine.inner.ids;
-    let graph = stages::cut(plan, ids, context.cut)?;
+    let graph = stages::cut(plan, &*engine.inner.ids, context.cut)?;
+    match context.coalescing {
+        Some(coalescing) if graph.stages.len() > 1 => {
+            run_adaptively(engine, graph, context, coalescing, &schema, rows).await
+        }
+        Some(_) | None => run_at_once(engine, &graph, context, &schema, rows).await,
+    }
+}
+
+/// All stages as one job.
+async fn run_at_once(
+    engine: &Engine,
+    graph: &StageGraph,
+    context: &QueryContext,
+    schema: &SchemaRef,
+    rows: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
     let Some(partitions) = graph.stages.last().map(|stage| stage.partitions) else { return Ok(()) };
     if partitions == 0 {
         return Ok(());
     }
-    let (events, mut received) = mpsc::unbounded_channel();
-    let submission = submission(&graph, ids.next(), context, events)?;
-    let mut job = Job { engine, job: submission.job.job.0, finished: false };
+    let (events, received) = mpsc::unbounded_channel();
+    let submission = submission(&graph.stages, engine.inner.ids.next(), context, events)?;
+    let job = Job { engine, job: submission.job.job.0, finished: false };
     engine.inner.handle.send(Command::Submit(Box::new(submission)));
+    deliver(job, received, partitions, schema, rows).await
+}
+
+/// Hands out the partitions of a result in order.
+async fn deliver(
+    mut job: Job<'_>,
+    mut received: mpsc::UnboundedReceiver<JobEvent>,
+    partitions: usize,
+    schema: &SchemaRef,
+    rows: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
     let mut waiting: BTreeMap<usize, ResultData> = BTreeMap::new();
     let mut next = 0;
     while next < partitions {
@@ -150,18 +189,16 @@ async fn run(
             Some(JobEvent::Result { partition, data }) => {
                 waiting.insert(partition, data);
             }
+            Some(JobEvent::MapStage(_)) => {}
             Some(JobEvent::Finished(result)) => {
-                job.finished = true;
+                job.finish();
                 result?;
             }
-            None => {
-                job.finished = true;
-                return Err(failure::stopped());
-            }
+            None => return Err(failure::stopped()),
         }
         while let Some(data) = waiting.remove(&next) {
             next += 1;
-            let mut batches = data.batches(Arc::clone(&schema));
+            let mut batches = data.batches(Arc::clone(schema));
             while let Some(batch) = batches.next().await {
                 if rows.send(Ok(batch?)).await.is_err() {
                     return Ok(());
@@ -170,33 +207,120 @@ async fn run(
         }
     }
     // All results are here; the job's end follows by itself.
-    job.finished = true;
+    job.finish();
     Ok(())
 }
 
-/// The job for the scheduler and the plans for the executors.
+/// The shuffles of a query that outlive their jobs, released with the value.
+struct Retained<'a> {
+    engine: &'a Engine,
+    shuffles: Vec<u64>,
+}
+
+impl Drop for Retained<'_> {
+    fn drop(&mut self) {
+        for shuffle in self.shuffles.drain(..) {
+            self.engine.inner.handle.send(Command::ReleaseShuffle(shuffle));
+        }
+    }
+}
+
+/// Stage by stage, each planned anew from what its parents wrote.
+async fn run_adaptively(
+    engine: &Engine,
+    graph: StageGraph,
+    context: &QueryContext,
+    coalescing: Coalescing,
+    schema: &SchemaRef,
+    rows: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    let mut context = context.clone();
+    context.properties.retain_shuffles = true;
+    // Dropped last, after the jobs that read them.
+    let mut retained = Retained { engine, shuffles: Vec::new() };
+    let mut outputs: HashMap<u64, MapStageOutput> = HashMap::new();
+    let mut waiting = graph.stages;
+    let mut running = FuturesUnordered::new();
+    loop {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|stage| stage.parents.iter().all(|parent| outputs.contains_key(parent)));
+        waiting = rest;
+        for mut stage in ready {
+            stage.plan = adaptive::adapt(
+                stage.plan,
+                &outputs,
+                coalescing,
+                engine.slots(),
+                context.cut.partitions,
+            )?;
+            stage.partitions = adaptive::tasks(&stage.plan);
+            let Some(shuffle) = stage.shuffle else {
+                let stages = [stage];
+                return run_at_once(
+                    engine,
+                    &StageGraph { stages: stages.into() },
+                    &context,
+                    schema,
+                    rows,
+                )
+                .await;
+            };
+            let (events, mut received) = mpsc::unbounded_channel();
+            let submission = submission(&[stage], engine.inner.ids.next(), &context, events)?;
+            let mut job = Job { engine, job: submission.job.job.0, finished: false };
+            retained.shuffles.push(shuffle);
+            engine.inner.handle.send(Command::Submit(Box::new(submission)));
+            running.push(async move {
+                let mut output = None;
+                loop {
+                    match received.recv().await {
+                        Some(JobEvent::MapStage(written)) => output = Some(written),
+                        Some(JobEvent::Finished(result)) => {
+                            job.finish();
+                            result?;
+                            break;
+                        }
+                        Some(JobEvent::Result { .. }) => {}
+                        None => break,
+                    }
+                }
+                output.map(|output| (shuffle, output)).ok_or_else(failure::stopped)
+            });
+        }
+        match running.next().await {
+            Some(finished) => {
+                let (shuffle, output) = finished?;
+                outputs.insert(shuffle, output);
+            }
+            None => return internal_err!("the stages of a query read shuffles nobody writes"),
+        }
+    }
+}
+
+/// A job for the scheduler and the plans for the executors.
 fn submission(
-    graph: &StageGraph,
+    graph: &[Stage],
     job: u64,
     context: &QueryContext,
     events: mpsc::UnboundedSender<JobEvent>,
 ) -> Result<Submission> {
-    let mut stages = Vec::with_capacity(graph.stages.len());
-    let mut plans = Vec::with_capacity(graph.stages.len());
+    let mut stages = Vec::with_capacity(graph.len());
+    let mut plans = Vec::with_capacity(graph.len());
     let mut final_stage = StageId(0);
-    for stage in &graph.stages {
+    let mut final_shuffle = None;
+    for stage in graph {
         final_stage = StageId(stage.id);
+        final_shuffle = stage.shuffle;
+        let parents = stage.parents.iter().copied().map(ShuffleId).collect();
+        let partitions = stage.partitions as u32;
         let mut spec = match stage.shuffle {
-            Some(shuffle) => StageSpec::shuffle_map(
-                StageId(stage.id),
-                ShuffleId(shuffle),
-                stage.partitions as u32,
-                Vec::new(),
-            ),
-            None => StageSpec::result(StageId(stage.id), stage.partitions as u32, Vec::new()),
+            Some(shuffle) => {
+                StageSpec::shuffle_map(final_stage, ShuffleId(shuffle), partitions, parents)
+            }
+            None => StageSpec::result(final_stage, partitions, parents),
         };
-        spec.parents = stage.parents.iter().copied().map(ShuffleId).collect();
-        if stage.indeterminate && matches!(spec.kind, StageKind::ShuffleMap { .. }) {
+        if stage.indeterminate && stage.shuffle.is_some() {
             spec.determinism = Determinism::Indeterminate;
         }
         if let Some(description) = &context.properties.description {
@@ -209,16 +333,11 @@ fn submission(
             settings: (*context.settings).clone(),
             parents: stage.parents.clone(),
             inline_bytes: INLINE_BYTES.min(INLINE_BYTES_TOTAL / stage.partitions.max(1) as u64),
-            result_shuffle: 0,
         });
     }
-    let job = JobSpec {
-        job: JobId(job),
-        stages,
-        final_stage,
-        properties: context.properties.clone(),
-    };
-    Ok(Submission { job, plans, events })
+    let job =
+        JobSpec { job: JobId(job), stages, final_stage, properties: context.properties.clone() };
+    Ok(Submission { job, plans, final_shuffle, events })
 }
 
 /// The session's settings that differ from the defaults.

@@ -43,7 +43,7 @@ pub(super) async fn fetch_result(
             directory.display()
         )
     })?;
-    let mut messages = fetch::messages(&fetcher, vec![location], 0);
+    let mut messages = fetch::messages(&fetcher, vec![location], 0..1);
     while let Some(piece) = messages.next().await {
         let piece = piece?;
         file = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file))

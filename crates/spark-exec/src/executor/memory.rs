@@ -28,12 +28,13 @@ pub(super) fn runtime_env(
     let pool: Arc<dyn MemoryPool> = match memory_bytes {
         Some(bytes) => {
             let bytes = ((bytes as f64 * POOL_FRACTION) as usize).max(POOL_BYTES_MINIMUM);
-            let top = std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+            let top =
+                std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
             Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), top))
         }
         None => Arc::new(UnboundedMemoryPool::default()),
     };
-    let disk = DiskManagerBuilder::default()
-        .with_mode(DiskManagerMode::Directories(store.directories()));
+    let disk =
+        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(store.directories()));
     RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()
 }

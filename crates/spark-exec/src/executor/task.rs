@@ -17,10 +17,10 @@ use super::Shared;
 use super::stage::StageEntry;
 use crate::batches::BatchEncoder;
 use crate::failure::{FetchFailedError, find_error, store_error, task_error};
-use crate::input::TaskInput;
+use crate::input::{Places, TaskInput};
 use crate::nodes::{ShuffleInput, ShuffleWriteExec};
 use crate::protocol::{
-    MapOutput, MapStatuses, Task, TaskError, TaskFinished, TaskMetrics, TaskResult, task_finished,
+    MapOutput, Task, TaskError, TaskFinished, TaskMetrics, TaskResult, task_finished,
 };
 use crate::writer::{Written, write_map_output};
 
@@ -28,7 +28,7 @@ use crate::writer::{Written, write_map_output};
 #[derive(Default)]
 pub(crate) struct Counts {
     /// Shuffle bytes read, by the executor that wrote them.
-    pub(crate) bytes_read: Mutex<HashMap<String, u64>>,
+    pub(crate) bytes_read: Mutex<HashMap<Arc<str>, u64>>,
     pub(crate) rows_read: std::sync::atomic::AtomicU64,
 }
 
@@ -37,14 +37,14 @@ pub(super) async fn run(
     shared: &Arc<Shared>,
     stage: Option<Arc<StageEntry>>,
     task: Task,
-    statuses: HashMap<u64, Arc<MapStatuses>>,
+    places: HashMap<u64, Arc<Places>>,
 ) -> TaskFinished {
     let started = Instant::now();
     let counts = Arc::new(Counts::default());
     let mut metrics = TaskMetrics::default();
     let outcome = match &stage {
         Some(stage) => {
-            let result = execute(shared, stage, &task, statuses, &counts, &mut metrics).await;
+            let result = execute(shared, stage, &task, places, &counts, &mut metrics).await;
             result.unwrap_or_else(|error| {
                 stage.forget_template();
                 failed(&error)
@@ -57,7 +57,9 @@ pub(super) async fn run(
         }),
     };
     metrics.run_micros = started.elapsed().as_micros() as u64;
-    metrics.bytes_read = std::mem::take(&mut *counts.bytes_read.lock());
+    let bytes_read = std::mem::take(&mut *counts.bytes_read.lock());
+    metrics.bytes_read =
+        bytes_read.into_iter().map(|(executor, bytes)| (executor.to_string(), bytes)).collect();
     metrics.rows_read = counts.rows_read.load(std::sync::atomic::Ordering::Relaxed);
     TaskFinished { task: task.task, metrics: Some(metrics), outcome: Some(outcome) }
 }
@@ -73,12 +75,12 @@ async fn execute(
     shared: &Arc<Shared>,
     stage: &StageEntry,
     task: &Task,
-    statuses: HashMap<u64, Arc<MapStatuses>>,
+    places: HashMap<u64, Arc<Places>>,
     counts: &Arc<Counts>,
     metrics: &mut TaskMetrics,
 ) -> Result<task_finished::Outcome> {
     let (plan, config) = stage.instance(task.stage_attempt, &shared.runtime_env)?;
-    let input = TaskInput::new(Arc::clone(shared), statuses, Arc::clone(counts));
+    let input = TaskInput::new(Arc::clone(shared), places, Arc::clone(counts));
     let config = config.with_extension(Arc::new(ShuffleInput(Arc::new(input))));
     let context = Arc::new(TaskContext::new(
         Some(task.task.to_string()),
@@ -106,7 +108,7 @@ async fn execute(
             partitions,
             block,
             &shared.store,
-            shared.compression,
+            shared.compression(),
             &context,
         )
         .await?;
@@ -127,7 +129,7 @@ async fn collect(
     inline_bytes: u64,
     metrics: &mut TaskMetrics,
 ) -> Result<TaskResult> {
-    let mut encoder = BatchEncoder::new(&rows.schema(), shared.compression)?;
+    let mut encoder = BatchEncoder::new(&rows.schema(), shared.compression())?;
     let mut bytes = Vec::new();
     let mut block = None;
     while let Some(batch) = rows.next().await {
@@ -140,9 +142,8 @@ async fn collect(
         if bytes.len() as u64 > inline_bytes {
             let block = match &mut block {
                 Some(block) => block,
-                empty => empty.insert(
-                    shared.store.write(BlockId::Result { task }, 1).map_err(store_error)?,
-                ),
+                empty => empty
+                    .insert(shared.store.write(BlockId::Result { task }, 1).map_err(store_error)?),
             };
             block.write(0, &bytes).map_err(store_error)?;
             bytes.clear();

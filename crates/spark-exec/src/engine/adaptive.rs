@@ -1,0 +1,201 @@
+//! Re-planning between stages from what the finished ones wrote (`spark.sql.adaptive.*`).
+//!
+//! A map stage runs as a job of its own; when all parents of a stage are there, small reduce
+//! partitions are joined until each is worth a task (Spark's `CoalesceShufflePartitions`), and only
+//! then its number of tasks is fixed. All readers of one stage are joined alike: partition `i` of
+//! one side of a join must meet partition `i` of the other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+
+use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+
+/// How partitions are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Coalescing {
+    /// `spark.sql.adaptive.advisoryPartitionSizeInBytes`.
+    advisory_bytes: u64,
+    /// `spark.sql.adaptive.coalescePartitions.minPartitionSize`.
+    min_bytes: u64,
+    /// `spark.sql.adaptive.coalescePartitions.parallelismFirst`.
+    parallelism_first: bool,
+}
+
+impl Coalescing {
+    /// What the properties say; `None` is off.
+    pub(super) fn of(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let is_on = |key: &str| get(key).is_none_or(|value| value.eq_ignore_ascii_case("true"));
+        let on = is_on("spark.sql.adaptive.enabled")
+            && is_on("spark.sql.adaptive.coalescePartitions.enabled");
+        let size =
+            |key: &str, default: u64| get(key).and_then(|s| parse_size(&s)).unwrap_or(default);
+        on.then(|| Self {
+            advisory_bytes: size("spark.sql.adaptive.advisoryPartitionSizeInBytes", 64 << 20),
+            min_bytes: size("spark.sql.adaptive.coalescePartitions.minPartitionSize", 1 << 20),
+            parallelism_first: is_on("spark.sql.adaptive.coalescePartitions.parallelismFirst"),
+        })
+    }
+
+    /// Cuts reduce partitions into runs of about the target size.
+    fn runs(self, bytes: &[u64], parallelism: usize) -> Vec<Range<u32>> {
+        let total: u64 = bytes.iter().sum();
+        let target = if self.parallelism_first {
+            let share = total.div_ceil(parallelism.max(1) as u64);
+            self.advisory_bytes.min(share.max(self.min_bytes))
+        } else {
+            self.advisory_bytes
+        };
+        let mut runs = Vec::new();
+        let (mut start, mut size) = (0, 0);
+        for (partition, bytes) in bytes.iter().enumerate() {
+            let partition = partition as u32;
+            if partition > start && size + bytes > target {
+                runs.push(start..partition);
+                (start, size) = (partition, 0);
+            }
+            size += bytes;
+        }
+        runs.push(start..bytes.len() as u32);
+        runs
+    }
+}
+
+/// Sizes as Spark writes them: `64MB`, `1m`, `1048576b`, `1048576`.
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let shift = match &text[digits..] {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        "t" | "tb" => 40,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+/// What a finished map stage wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MapStageOutput {
+    /// Bytes per reduce partition, over all map outputs.
+    pub(crate) bytes: Vec<u64>,
+    /// Number of map outputs.
+    pub(crate) maps: usize,
+}
+
+/// The plan of a stage whose parents are all there, its readers adapted to what they wrote.
+pub(super) fn adapt(
+    plan: Arc<dyn ExecutionPlan>,
+    outputs: &HashMap<u64, MapStageOutput>,
+    coalescing: Coalescing,
+    parallelism: usize,
+    default_partitions: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    // Bytes per reduce partition over all readers with as many.
+    let mut sizes: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+    plan.apply(|node| {
+        if let Some((reader, output)) = joinable(node, outputs, default_partitions) {
+            let sum = sizes
+                .entry(reader.properties().output_partitioning().partition_count())
+                .or_insert_with(|| vec![0; output.bytes.len()]);
+            for (sum, bytes) in sum.iter_mut().zip(&output.bytes) {
+                *sum += bytes;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let runs: BTreeMap<usize, Arc<[Range<u32>]>> = sizes
+        .into_iter()
+        .map(|(partitions, bytes)| (partitions, coalescing.runs(&bytes, parallelism).into()))
+        .collect();
+    plan.transform_up(|node| {
+        if let Some((reader, _)) = joinable(&node, outputs, default_partitions)
+            && let Some(runs) =
+                runs.get(&reader.properties().output_partitioning().partition_count())
+        {
+            return Ok(Transformed::yes(Arc::new(reader.with_runs(Arc::clone(runs))) as _));
+        }
+        if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>()
+            && reader.mode() == ReadMode::PerMap
+            && let Some(output) = outputs.get(&reader.shuffle())
+        {
+            return Ok(Transformed::yes(Arc::new(reader.with_maps(output.maps)) as _));
+        }
+        Ok(Transformed::no(node))
+    })
+    .data()
+}
+
+/// A reader whose partitions may be joined: it comes of an exchange by hash into the session's
+/// number of partitions. Another number was asked for by the user.
+fn joinable<'a>(
+    node: &'a Arc<dyn ExecutionPlan>,
+    outputs: &'a HashMap<u64, MapStageOutput>,
+    default_partitions: usize,
+) -> Option<(&'a ShuffleReaderExec, &'a MapStageOutput)> {
+    let reader = node.downcast_ref::<ShuffleReaderExec>()?;
+    let by_hash = matches!(
+        reader.properties().output_partitioning(),
+        Partitioning::Hash(_, partitions) if *partitions == default_partitions && *partitions > 1
+    );
+    let output = outputs.get(&reader.shuffle())?;
+    (reader.mode() == ReadMode::Reduce && by_hash).then_some((reader, output))
+}
+
+/// The number of tasks of a stage.
+pub(super) fn tasks(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    match plan.downcast_ref::<ShuffleWriteExec>() {
+        Some(write) => write.input().output_partitioning().partition_count(),
+        None => plan.output_partitioning().partition_count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coalescing() -> Coalescing {
+        Coalescing::of(|_| None).unwrap()
+    }
+
+    #[test]
+    fn small_partitions_are_joined_up_to_the_parallelism() {
+        // 10 × 1 MiB over 2 slots: runs of 5 MiB.
+        let runs = coalescing().runs(&[1 << 20; 10], 2);
+        assert_eq!(runs, [0..5, 5..10]);
+    }
+
+    #[test]
+    fn nothing_smaller_than_the_minimum_is_made() {
+        let runs = coalescing().runs(&[1000; 200], 16);
+        assert_eq!(runs, [0..200]);
+    }
+
+    #[test]
+    fn a_large_partition_stays_alone() {
+        let mut bytes = vec![1 << 20; 4];
+        bytes[2] = 100 << 20;
+        let runs = coalescing().runs(&bytes, 100);
+        assert_eq!(runs, [0..1, 1..2, 2..3, 3..4]);
+    }
+
+    #[test]
+    fn no_partition_is_lost_when_all_are_empty() {
+        assert_eq!(coalescing().runs(&[0; 7], 2), [0..7]);
+    }
+
+    #[test]
+    fn sizes_are_read_as_spark_writes_them() {
+        for (text, bytes) in [("64MB", 64 << 20), ("1m", 1 << 20), ("10", 10), ("3b", 3)] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        assert_eq!(parse_size("much"), None);
+    }
+}

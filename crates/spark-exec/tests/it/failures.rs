@@ -1,0 +1,162 @@
+//! What happens when something breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use spark_exec::failure::find_error;
+use spark_exec::{PlanRunner, RunOptions};
+use spark_sql_parser::error::SparkError;
+
+use crate::cluster::{Cluster, PATIENCE, rows, session};
+
+/// A query with a wide shuffle that takes a while.
+async fn heavy(context: &SessionContext) -> DataFrame {
+    let batches = (0..8_i64)
+        .map(|partition| {
+            let ids = Int64Array::from_iter_values(partition * 100_000..(partition + 1) * 100_000);
+            vec![RecordBatch::try_from_iter([("n", Arc::new(ids) as ArrayRef)]).unwrap()]
+        })
+        .collect::<Vec<_>>();
+    let schema = batches[0][0].schema();
+    let table = datafusion::datasource::MemTable::try_new(schema, batches).unwrap();
+    let numbers = context.read_table(Arc::new(table)).unwrap();
+    numbers
+        .aggregate(vec![(col("n") % lit(50_000)).alias("k")], vec![sum(col("n")).alias("s")])
+        .unwrap()
+        .aggregate(vec![(col("k") % lit(97)).alias("g")], vec![count(col("s")), sum(col("s"))])
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_executor_costs_no_row() {
+    let context = session(40);
+    let plain = rows(&heavy(&context).await.collect().await.unwrap(), false);
+    let mut cluster = Cluster::processes(2).await;
+    for round in 0..4 {
+        let mut options = RunOptions::default();
+        // With and without adaptive execution.
+        let adaptive = (round % 2 == 0).to_string();
+        options.conf.insert("spark.sql.adaptive.enabled".to_owned(), adaptive);
+        options.conf.insert(
+            "spark.sql.adaptive.coalescePartitions.minPartitionSize".to_owned(),
+            "1".to_owned(),
+        );
+        options.conf.insert(
+            "spark.sql.adaptive.advisoryPartitionSizeInBytes".to_owned(),
+            "100k".to_owned(),
+        );
+        let plan = heavy(&context).await.create_physical_plan().await.unwrap();
+        let before = tasks_done(&cluster);
+        let engine = cluster.engine.clone();
+        let state = context.state();
+        let query = tokio::spawn(async move {
+            let query = engine.run(plan, &state, options).await?;
+            datafusion::physical_plan::common::collect(query.stream).await
+        });
+        tokio::time::timeout(PATIENCE, async {
+            while tasks_done(&cluster) < before + 10 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect("tasks run");
+        cluster.kill(round);
+        cluster.start_process().await;
+        let answer = tokio::time::timeout(PATIENCE, query).await.expect("it ends").unwrap();
+        assert_eq!(rows(&answer.unwrap(), false), plain, "round {round}");
+    }
+}
+
+fn tasks_done(cluster: &Cluster) -> u64 {
+    cluster.engine.statistics().values().map(|executor| executor.tasks).sum()
+}
+
+/// Fails for the row 77.
+fn division() -> datafusion::prelude::Expr {
+    lit(10_i64) / (col("id") - lit(77_i64))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_task_fails_after_four_attempts_with_its_error() {
+    let context = session(4);
+    let frame = context.table("facts").await.unwrap();
+    let frame = frame.select(vec![division()]).unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let cluster = Cluster::two().await;
+    let error = cluster.run(&context, plan).await.unwrap_err();
+    let error = find_error::<SparkError>(&error).expect("a Spark error");
+    assert!(error.text.contains("Divide by zero"), "{error}");
+    assert!(error.text.contains("failed 4 times"), "{error}");
+    let failed: u64 = cluster.engine.statistics().values().map(|e| e.failed_tasks).sum();
+    assert!(failed >= 4, "{failed} failed attempts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_cannot_travel_is_named() {
+    let context = session(4);
+    let function: ScalarUDF = create_udf(
+        "homemade",
+        vec![DataType::Int64],
+        DataType::Int64,
+        Volatility::Immutable,
+        Arc::new(|args: &[ColumnarValue]| Ok(args[0].clone())),
+    );
+    let frame = context.table("facts").await.unwrap();
+    let frame = frame.select(vec![function.call(vec![col("id")])]).unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let error = Cluster::local(2).await.run(&context, plan).await.unwrap_err();
+    assert!(error.to_string().contains("homemade"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_query_stops() {
+    let context = session(200);
+    let cluster = Cluster::local(2).await;
+    let plan = heavy(&context).await.create_physical_plan().await.unwrap();
+    let query = cluster.engine.run(plan, &context.state(), RunOptions::default()).await.unwrap();
+    query.job.cancel();
+    let error = datafusion::physical_plan::common::collect(query.stream).await.unwrap_err();
+    let error: DataFusionError = error;
+    assert_eq!(find_error::<SparkError>(&error).unwrap().condition, "OPERATION_CANCELED");
+    tokio::time::timeout(PATIENCE, async {
+        while !cluster.engine.progress().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("its stages go");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shuffle_files_go_with_their_query() {
+    let context = session(8);
+    let cluster = Cluster::local(2).await;
+    let plan = heavy(&context).await.create_physical_plan().await.unwrap();
+    cluster.run(&context, plan).await.unwrap();
+    let directory = cluster.directory.path().to_owned();
+    tokio::time::timeout(PATIENCE, async {
+        while data_files(&directory) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the files go");
+}
+
+fn data_files(directory: &std::path::Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.path() {
+            path if path.is_dir() => data_files(&path),
+            path => usize::from(path.extension().is_some_and(|extension| extension == "data")),
+        })
+        .sum()
+}

@@ -1,0 +1,5 @@
+//! Staged answers against plain DataFusion's: in one executor, in two, in processes that die.
+
+mod cluster;
+mod failures;
+mod plans;
