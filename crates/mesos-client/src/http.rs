@@ -43,13 +43,20 @@ pub(crate) enum Answer {
     Redirect(MasterAddress),
 }
 
-/// Posts `body` to `path` and reads the head of the answer.
-pub(crate) async fn subscribe(
-    peer: &MasterAddress,
-    path: &str,
-    authorization: Option<&str>,
-    body: Vec<u8>,
-) -> Result<Answer, Problem> {
+/// Whom a subscription is asked of.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Master or agent.
+    pub(crate) peer: MasterAddress,
+    /// Where it serves the API.
+    pub(crate) path: &'static str,
+    /// Who we are.
+    pub(crate) authorization: Option<String>,
+}
+
+/// Posts `body` and reads the head of the answer.
+pub(crate) async fn subscribe(target: &Target, body: Vec<u8>) -> Result<Answer, Problem> {
+    let peer = &target.peer;
     let socket = dial(peer).await?;
     let broken = |error: hyper::Error| Problem::Closed(error.to_string());
     let (mut sender, connection) =
@@ -59,7 +66,7 @@ pub(crate) async fn subscribe(
             tracing::debug!(%error, "event stream connection ended");
         }
     });
-    let request = request(peer, path, authorization, body)?;
+    let request = request(target, body)?;
     let response = match sender.send_request(request).await {
         Ok(response) => response,
         Err(error) => {
@@ -77,15 +84,12 @@ pub(crate) async fn subscribe(
     answer
 }
 
-fn request(
-    peer: &MasterAddress,
-    path: &str,
-    authorization: Option<&str>,
-    body: Vec<u8>,
-) -> Result<Request<Full<Bytes>>, Problem> {
+/// A call as a request of its own, for a connection that is known.
+pub(crate) fn request(target: &Target, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Problem> {
+    let Target { peer, path, authorization } = target;
     let mut request = Request::builder()
         .method(Method::POST)
-        .uri(path)
+        .uri(*path)
         .header(header::HOST, peer.to_string())
         .header(header::CONTENT_TYPE, PROTOBUF)
         .header(header::ACCEPT, PROTOBUF);

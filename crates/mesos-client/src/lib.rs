@@ -7,11 +7,16 @@
 mod address;
 mod credential;
 mod error;
+mod executor;
 mod http;
+mod link;
 mod scheduler;
 pub mod subscription;
 
 pub use address::{AddressError, MasterAddress};
 pub use credential::Credential;
 pub use error::ClientError;
+pub use executor::{
+    EnvironmentError, ExecutorClient, ExecutorEvent, ExecutorHandle, ExecutorOptions,
+};
 pub use scheduler::{SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions};

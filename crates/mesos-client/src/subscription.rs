@@ -10,8 +10,8 @@ use crate::address::MasterAddress;
 
 /// A stream is given up after this many heartbeat intervals without a record (libmesos: 5).
 const SILENT_INTERVALS: u32 = 5;
-/// Interval assumed until SUBSCRIBED names one; Mesos has no other.
-const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// Interval of masters until SUBSCRIBED names one; Mesos has no other.
+const MASTER_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// A subscribe request must be answered within this time; a busy master takes seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// First wait before another attempt.
@@ -24,18 +24,27 @@ const MOST_REDIRECTS: u32 = 5;
 /// Identifies one connection attempt.
 pub type Generation = u64;
 
-/// How patient a client is before its first subscription.
+/// How patient a client is.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// How long connection failures are retried.
+    /// How long connection failures are retried before the first subscription.
     pub unreachable: Duration,
-    /// How long a master without leader or in recovery is waited for.
+    /// How long a master without leader or in recovery is waited for before the first subscription.
     pub unavailable: Duration,
+    /// How long a lost subscription is tried to be restored; `None` for ever.
+    pub restore: Option<Duration>,
+    /// Heartbeats to expect until SUBSCRIBED says otherwise.
+    pub heartbeat_interval: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { unreachable: Duration::from_secs(1), unavailable: Duration::from_secs(60) }
+        Self {
+            unreachable: Duration::from_secs(1),
+            unavailable: Duration::from_secs(60),
+            restore: None,
+            heartbeat_interval: MASTER_HEARTBEAT_INTERVAL,
+        }
     }
 }
 
@@ -159,6 +168,8 @@ pub struct Subscription {
     /// SUBSCRIBED came on some stream.
     ever_subscribed: bool,
     started: Option<Instant>,
+    /// When the last subscription was lost.
+    lost: Option<Instant>,
     redirects: u32,
     backoff: Duration,
     random: u64,
@@ -179,10 +190,11 @@ impl Subscription {
             state: State::Idle,
             generation: 0,
             framework_id,
-            heartbeat_interval: DEFAULT_HEARTBEAT_INTERVAL,
+            heartbeat_interval: patience.heartbeat_interval,
             subscribed: false,
             ever_subscribed: false,
             started: None,
+            lost: None,
             redirects: 0,
             backoff: FIRST_BACKOFF,
             random: seed | 1,
@@ -276,9 +288,10 @@ impl Subscription {
     ) -> Vec<Action> {
         self.framework_id = Some(framework_id);
         self.heartbeat_interval =
-            heartbeat_interval.filter(|i| !i.is_zero()).unwrap_or(DEFAULT_HEARTBEAT_INTERVAL);
+            heartbeat_interval.filter(|i| !i.is_zero()).unwrap_or(self.patience.heartbeat_interval);
         self.subscribed = true;
         self.ever_subscribed = true;
+        self.lost = None;
         self.redirects = 0;
         self.backoff = FIRST_BACKOFF;
         self.alive(now)
@@ -294,6 +307,9 @@ impl Subscription {
 
     fn fail(&mut self, problem: Problem, now: Instant) -> Vec<Action> {
         let was_subscribed = std::mem::take(&mut self.subscribed);
+        if was_subscribed {
+            self.lost = Some(now);
+        }
         if self.is_final(&problem, now) {
             self.state = State::Ended;
             return vec![Action::Drop(self.generation), Action::GiveUp(problem)];
@@ -309,6 +325,10 @@ impl Subscription {
     }
 
     fn is_final(&self, problem: &Problem, now: Instant) -> bool {
+        let lost_for = self.lost.map_or(Duration::ZERO, |lost| now.duration_since(lost));
+        if self.ever_subscribed && self.patience.restore.is_some_and(|limit| lost_for >= limit) {
+            return true;
+        }
         let waited = self.started.map_or(Duration::ZERO, |started| now.duration_since(started));
         match problem {
             Problem::Error(_) => true,

@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use http_body_util::BodyExt;
-use mesos_api::recordio::Decoder;
 use mesos_api::scheduler::{Call, Event as ApiEvent, call, event};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
@@ -14,26 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::calls::{self, Session};
 use super::handle::SchedulerHandle;
 use super::{SchedulerEvent, SchedulerOptions, translate};
-use crate::address::MasterAddress;
-use crate::http::{Answer, EventStream, subscribe};
+use crate::http::{Answer, Target};
+use crate::link::{Link, News, decode};
 use crate::subscription::{Action, Event, Generation, Problem, Subscription};
 
 /// Where schedulers are served.
 pub(super) const PATH: &str = "/api/v1/scheduler";
-
-/// The connection of the current attempt.
-enum Link {
-    None,
-    Connecting(Generation, MasterAddress, BoxFuture<'static, Result<Answer, Problem>>),
-    Open(Generation, EventStream, Decoder),
-}
-
-/// What the link came up with.
-enum News {
-    Answered(Generation, MasterAddress, Result<Answer, Problem>),
-    Bytes(Generation, bytes::Bytes),
-    Ended(Generation, Problem),
-}
 
 struct Service {
     options: SchedulerOptions,
@@ -108,10 +90,8 @@ impl Service {
                 self.session.close();
                 let request = self.subscribe_call(framework_id);
                 let authorization = self.session.authorization();
-                let peer = master.clone();
-                let attempt =
-                    async move { subscribe(&peer, PATH, authorization.as_deref(), request).await };
-                self.link = Link::Connecting(generation, master, attempt.boxed());
+                let target = Target { peer: master, path: PATH, authorization };
+                self.link = Link::connect(generation, target, request);
             }
             Action::Drop(_) => {
                 self.session.close();
@@ -149,7 +129,7 @@ impl Service {
         match news {
             News::Answered(generation, master, Ok(Answer::Stream(stream))) => {
                 self.session.prepare(master, stream.stream_id.clone());
-                self.link = Link::Open(generation, stream, Decoder::default());
+                self.link = Link::open(generation, stream);
                 self.step(Event::Opened(generation)).await;
             }
             News::Answered(generation, master, Ok(Answer::Redirect(leader))) => {
@@ -166,28 +146,21 @@ impl Service {
     }
 
     async fn read(&mut self, generation: Generation, bytes: &[u8]) {
-        let Link::Open(_, _, decoder) = &mut self.link else { return };
-        decoder.push(bytes);
+        self.link.push(generation, bytes);
         loop {
-            // A record may end the stream; then its decoder is gone.
-            let Link::Open(current, _, decoder) = &mut self.link else { return };
-            if *current != generation {
-                return;
-            }
-            let problem = match decoder.next_record() {
+            // A record may end the stream; then there is none after it.
+            let record = match self.link.record(generation) {
                 Ok(None) => return,
-                Ok(Some(record)) => match ApiEvent::decode(record) {
-                    Ok(event) => {
-                        self.receive(generation, event).await;
-                        continue;
-                    }
-                    Err(error) => Problem::Closed(format!("unreadable event: {error}")),
-                },
-                Err(error) => Problem::Closed(error.to_string()),
+                Ok(Some(record)) => decode::<ApiEvent>(record),
+                Err(problem) => Err(problem),
             };
-            self.link = Link::None;
-            self.step(Event::Failed(generation, problem)).await;
-            return;
+            match record {
+                Ok(event) => self.receive(generation, event).await,
+                Err(problem) => {
+                    self.link = Link::None;
+                    return self.step(Event::Failed(generation, problem)).await;
+                }
+            }
         }
     }
 
@@ -242,35 +215,5 @@ fn final_words(problem: &Problem) -> String {
         | Problem::Silent(_)
         | Problem::NoAnswer(_)
         | Problem::RedirectLoop(_) => problem.to_string(),
-    }
-}
-
-impl Link {
-    /// Waits for the next news; for ever while there is no connection.
-    async fn next(&mut self) -> News {
-        match self {
-            Self::None => std::future::pending().await,
-            Self::Connecting(generation, master, attempt) => {
-                let answer = attempt.await;
-                News::Answered(*generation, master.clone(), answer)
-            }
-            Self::Open(generation, stream, _) => loop {
-                let generation = *generation;
-                match stream.body.frame().await {
-                    Some(Ok(frame)) => {
-                        if let Ok(bytes) = frame.into_data() {
-                            break News::Bytes(generation, bytes);
-                        }
-                    }
-                    Some(Err(error)) => {
-                        break News::Ended(generation, Problem::Closed(error.to_string()));
-                    }
-                    None => {
-                        let problem = Problem::Closed("the master closed it".to_owned());
-                        break News::Ended(generation, problem);
-                    }
-                }
-            },
-        }
     }
 }

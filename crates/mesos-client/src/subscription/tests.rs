@@ -97,6 +97,32 @@ fn after_the_first_subscription_it_never_gives_up_on_connections() {
 }
 
 #[test]
+fn restoring_may_be_limited() {
+    let mut now = Instant::now();
+    let patience = Patience { restore: Some(Duration::from_secs(5)), ..Patience::default() };
+    let mut s = Subscription::new(master(1), None, patience, 7);
+    s.handle(Event::Start, now);
+    s.handle(subscribed(1), now);
+    let lost = now;
+    s.handle(Event::Failed(1, Problem::Closed(String::new())), now);
+    let mut generation = 2;
+    while now < lost + Duration::from_secs(5) {
+        assert!(!wait(&mut s, &mut now).is_empty());
+        let actions = s.handle(Event::Failed(generation, unreachable()), now);
+        let over = now >= lost + Duration::from_secs(5);
+        assert_eq!(actions.contains(&Action::GiveUp(unreachable())), over);
+        generation += 1;
+    }
+    let never = Patience { restore: Some(Duration::ZERO), ..Patience::default() };
+    let mut s = Subscription::new(master(1), None, never, 7);
+    s.handle(Event::Start, now);
+    s.handle(subscribed(1), now);
+    let closed = Problem::Closed(String::new());
+    let actions = s.handle(Event::Failed(1, closed.clone()), now);
+    assert_eq!(actions, [Action::Drop(1), Action::GiveUp(closed)]);
+}
+
+#[test]
 fn an_error_event_is_final() {
     let now = Instant::now();
     let (mut s, _) = new(now);

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use mesos_client::{ClientError, Credential, MasterAddress, SchedulerClient, SchedulerOptions};
 
-use crate::scenario;
+use crate::{custom_executor, scenario};
 
 /// A master with its agents; stopped when dropped.
 struct Cluster {
@@ -77,6 +77,7 @@ async fn whole_life() {
     if available() {
         let cluster = Cluster::start(1, &[]);
         scenario::whole_life(cluster.master()).await;
+        custom_executor::scenario(cluster.master()).await;
     }
 }
 

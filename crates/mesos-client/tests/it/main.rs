@@ -5,5 +5,7 @@
     reason = "test helpers outside of test functions"
 )]
 
+mod custom_executor;
+mod embedded;
 mod genuine;
 mod scenario;

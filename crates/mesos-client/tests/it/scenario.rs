@@ -20,13 +20,15 @@ pub(crate) struct Framework {
     pub(crate) events: mpsc::Receiver<SchedulerEvent>,
     /// Offers that came while waiting for something else.
     offers: Vec<Offer>,
+    /// Messages that came meanwhile.
+    pub(crate) messages: Vec<bytes::Bytes>,
 }
 
 pub(crate) fn info(name: &str) -> FrameworkInfo {
     FrameworkInfo { user: "root".to_owned(), name: name.to_owned(), ..FrameworkInfo::default() }
 }
 
-fn scalar(name: &str, value: f64) -> Resource {
+pub(crate) fn scalar(name: &str, value: f64) -> Resource {
     Resource {
         name: name.to_owned(),
         r#type: ValueType::Scalar.into(),
@@ -50,7 +52,7 @@ impl Framework {
     pub(crate) async fn subscribe(master: &MasterAddress, name: &str) -> Self {
         let options = SchedulerOptions::new(master.clone(), info(name));
         let (handle, events) = SchedulerClient::connect(options).await.unwrap();
-        let mut framework = Self { handle, events, offers: Vec::new() };
+        let mut framework = Self { handle, events, offers: Vec::new(), messages: Vec::new() };
         match framework.next().await {
             SchedulerEvent::Subscribed { framework_id, again: false, .. } => {
                 assert_eq!(framework.handle.framework_id(), Some(framework_id));
@@ -79,7 +81,7 @@ impl Framework {
     }
 
     /// The next update, acknowledged.
-    async fn update(&mut self) -> TaskStatus {
+    pub(crate) async fn update(&mut self) -> TaskStatus {
         loop {
             match self.next().await {
                 SchedulerEvent::Update(status) => {
@@ -90,6 +92,7 @@ impl Framework {
                 SchedulerEvent::Rescind(id) => self.offers.retain(|offer| offer.id != id),
                 // The genuine master may tell of the executor's end before the task's.
                 SchedulerEvent::Failure { .. } => {}
+                SchedulerEvent::Message { data, .. } => self.messages.push(data),
                 other => panic!("{other:?} instead of an update"),
             }
         }
@@ -102,7 +105,7 @@ impl Framework {
     }
 
     /// Waits until the task is in this state, through non-terminal ones only.
-    async fn reaches(&mut self, id: &str, wanted: TaskState) {
+    pub(crate) async fn reaches(&mut self, id: &str, wanted: TaskState) {
         loop {
             let status = self.update().await;
             assert_eq!(status.task_id.value, id);
