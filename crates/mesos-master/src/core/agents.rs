@@ -33,6 +33,7 @@ impl Master {
             self.act(Action::CloseLink { link: old });
         }
         self.links.insert(link, agent_id.clone());
+        self.wake_at(self.now + self.settings.agent_ping_timeout);
         let message = Registered {
             agent_id: agent_id.clone(),
             ping_timeout_seconds: self.ping_timeout().as_secs_f64(),
@@ -103,6 +104,7 @@ impl Master {
             let Some(id) = info.id.clone() else { continue };
             if !self.frameworks.contains_key(&id) && !self.removed_frameworks.contains(&id) {
                 let framework = self.new_framework(info.clone());
+                framework.next_due().into_iter().for_each(|due| self.wake_at(due));
                 self.frameworks.insert(id.clone(), framework);
                 self.allocator.update_framework(&id, info, &Default::default(), None);
                 self.allocator.set_framework_active(&id, false);
@@ -258,6 +260,7 @@ impl Master {
         agent.link = None;
         agent.ping_due = give_up;
         let host = agent.info.hostname.clone();
+        self.wake_at(give_up);
         self.allocator.set_agent_active(&agent_id, false);
         self.rescind_offers_of(&agent_id);
         let mortal: Vec<_> = self
@@ -361,6 +364,8 @@ impl Master {
             let status = self.status(&task_id, state, Some(Reason::AgentRemoved), &message);
             self.end_task(&id, status.at(agent_id).done());
         }
+        let shutdown = Some(Shutdown { reason: why.to_owned() });
+        self.to_agent(agent_id, ToAgent { shutdown, ..ToAgent::default() });
         self.forget_agent(agent_id);
     }
 
@@ -383,8 +388,6 @@ impl Master {
         self.allocator.remove_agent(agent_id);
         if let Some(link) = self.agents.remove(agent_id).and_then(|agent| agent.link) {
             self.links.remove(&link);
-            let shutdown = Some(Shutdown { reason: "Agent removed".to_owned() });
-            self.act(Action::ToAgent { link, message: ToAgent { shutdown, ..ToAgent::default() } });
             self.act(Action::CloseLink { link });
         }
         for id in &ids {

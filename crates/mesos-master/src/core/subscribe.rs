@@ -107,6 +107,8 @@ impl Master {
     /// A second subscription of the same id ends the first.
     fn take_over(&mut self, id: &FrameworkId, info: &mut FrameworkInfo) {
         self.discard_offers_of(id);
+        // The new scheduler does not know what the old one refused.
+        self.allocator.set_framework_active(id, false);
         let now = self.now;
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         framework.reregistered = Some(now);
@@ -123,10 +125,10 @@ impl Master {
 
     fn connect_framework(&mut self, id: &FrameworkId, stream: StreamId) {
         let now = self.now;
+        self.wake_at(now + self.settings.heartbeat_interval);
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.stream = Some(stream);
             framework.connection = Connection::Subscribed;
-            // The first heartbeat follows at once, as Mesos sends it.
             framework.heartbeat_due = now;
         }
         let subscribed = event::Subscribed {
@@ -142,6 +144,8 @@ impl Master {
                 ..Event::default()
             },
         );
+        // The first heartbeat follows at once, as in Mesos.
+        self.send_heartbeats();
     }
 
     fn resend_updates(&mut self, id: &FrameworkId) {
@@ -172,11 +176,11 @@ impl Master {
     /// A framework without its stream gets no offers; it may come back in time.
     pub(super) fn stream_closed(&mut self, stream: &StreamId) {
         let Some(id) = self.streams.remove(stream) else { return };
-        let now = self.now;
         if let Some(framework) = self.frameworks.get_mut(&id) {
+            let until = self.now + failover_timeout(&framework.info);
             framework.stream = None;
-            framework.connection =
-                Connection::Away { until: now + failover_timeout(&framework.info) };
+            framework.connection = Connection::Away { until };
+            self.wake_at(until);
         }
         self.discard_offers_of(&id);
         self.allocator.set_framework_active(&id, false);
