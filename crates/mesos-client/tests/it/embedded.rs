@@ -19,7 +19,7 @@ fn address(master: &MasterHandle) -> MasterAddress {
 async fn agent(master: &MasterHandle, work_dir: &Path) -> AgentHandle {
     let options = AgentOptions {
         resources: Some("cpus:2;mem:1024".to_owned()),
-        ..AgentOptions::loopback(&master.addr.to_string(), work_dir)
+        ..AgentOptions::loopback(master.addr.to_string(), work_dir)
     };
     let agent = mesos_agent::start(options).await.unwrap();
     agent.registered().await.unwrap();
