@@ -101,6 +101,40 @@ pub(crate) fn unreadable_footer(uri: &str, cause: &str) -> SparkError {
     .with("path", uri)
 }
 
+pub(crate) fn parquet_type_mismatch(
+    uri: &str,
+    column: &str,
+    expected: &str,
+    actual: &str,
+) -> SparkError {
+    SparkError::new(
+        ErrorKind::Execution,
+        "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH",
+        "KD001",
+        format!(
+            "Encountered error while reading file {uri}. Data type mismatches when reading Parquet column \
+             [{column}]. Expected Spark type {expected}, actual Parquet type {actual}."
+        ),
+    )
+    .with("path", uri)
+    .with("column", format!("[{column}]"))
+    .with("expectedType", expected)
+    .with("actualType", actual)
+}
+
+pub(crate) fn only_corrupt_record_column() -> SparkError {
+    SparkError::new(
+        ErrorKind::Analysis,
+        "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
+        "0A000",
+        "The feature is not supported: Queries from raw JSON/CSV/XML files are disallowed when the \
+         referenced columns only include the internal corrupt record column (named `_corrupt_record` by \
+         default). For example: `spark.read.schema(schema).json(file).filter($\"_corrupt_record\"\
+         .isNotNull).count()` and `spark.read.schema(schema).json(file).select(\"_corrupt_record\").show()`. \
+         Instead, you can cache or save the parsed results and then send the same query.",
+    )
+}
+
 pub(crate) fn failed_read(uri: &str, cause: &str) -> SparkError {
     SparkError::new(
         ErrorKind::Execution,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType as ArrowType, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -37,6 +37,7 @@ use crate::pruning;
 use crate::schema::{UTC, as_nullable, from_arrow, nullable_field, to_arrow_schema};
 use crate::source::{Column, Layout, Request};
 use crate::splits::{self, FileSize, Piece, SplitOptions};
+use crate::write::SPARK_SCHEMA_KEY;
 
 /// Footers read at the same time.
 const FOOTER_CONCURRENCY: usize = 16;
@@ -93,14 +94,10 @@ async fn infer(request: &Request, runtime: &Arc<RuntimeEnv>) -> Result<Schema> {
 
 async fn file_schema(file: DataFile, runtime: Arc<RuntimeEnv>) -> Result<Schema> {
     let metadata = footer(&file, &runtime).await?;
-    let parquet = metadata.file_metadata().schema_descr();
-    let unreadable = |cause: String| error::unreadable_footer(&path::to_url(&file.path), &cause);
-    // Without the ARROW:schema entry: Spark sees parquet's own types only.
-    let arrow = parquet_to_arrow_schema(parquet, None).map_err(|e| unreadable(e.to_string()))?;
-    let arrow = Int96Coercer::new(parquet, &arrow, &TimeUnit::Microsecond)
-        .with_timezone(Some(Arc::from(UTC)))
-        .coerce()
-        .unwrap_or(arrow);
+    if let Some(schema) = sparks_schema(&metadata) {
+        return Ok(schema);
+    }
+    let arrow = arrow_schema(&metadata, &file)?;
     let mut fields = Vec::with_capacity(arrow.fields().len());
     for field in arrow.fields() {
         let data_type = from_arrow(field.data_type()).ok_or_else(|| {
@@ -109,6 +106,24 @@ async fn file_schema(file: DataFile, runtime: Arc<RuntimeEnv>) -> Result<Schema>
         fields.push(nullable_field(field.name(), data_type));
     }
     Ok(Schema { fields })
+}
+
+/// The columns of a file by parquet's own types: Spark does not look at the `ARROW:schema` entry either.
+fn arrow_schema(metadata: &ParquetMetaData, file: &DataFile) -> Result<ArrowSchema> {
+    let parquet = metadata.file_metadata().schema_descr();
+    let unreadable = |cause: String| error::unreadable_footer(&path::to_uri(&file.path), &cause);
+    let arrow = parquet_to_arrow_schema(parquet, None).map_err(|e| unreadable(e.to_string()))?;
+    Ok(Int96Coercer::new(parquet, &arrow, &TimeUnit::Microsecond)
+        .with_timezone(Some(Arc::from(UTC)))
+        .coerce()
+        .unwrap_or(arrow))
+}
+
+/// The schema that Spark (or this engine) left in the footer.
+fn sparks_schema(metadata: &ParquetMetaData) -> Option<Schema> {
+    let entries = metadata.file_metadata().key_value_metadata()?;
+    let entry = entries.iter().find(|entry| entry.key == SPARK_SCHEMA_KEY)?;
+    Schema::from_json(entry.value.as_deref()?).ok()
 }
 
 fn merge_schemas(
@@ -192,7 +207,7 @@ async fn physical_columns(
 }
 
 async fn footer(file: &DataFile, runtime: &Arc<RuntimeEnv>) -> Result<Arc<ParquetMetaData>> {
-    let unreadable = |cause: String| error::unreadable_footer(&path::to_url(&file.path), &cause);
+    let unreadable = |cause: String| error::unreadable_footer(&path::to_uri(&file.path), &cause);
     let store = local_store(runtime).map_err(|e| unreadable(e.to_string()))?;
     let meta = object_meta(file).map_err(error::from_datafusion)?;
     DFParquetMetadata::new(store.as_ref(), &meta)
@@ -241,13 +256,19 @@ struct ParquetTable {
 
 impl ParquetTable {
     /// Row counts and column ranges of each file, where its footer can be read.
-    async fn statistics(&self, files: &[DataFile]) -> Result<Vec<Option<Statistics>>> {
+    /// `read` are the file columns that the scan wants.
+    async fn statistics(
+        &self,
+        files: &[DataFile],
+        read: &[usize],
+    ) -> Result<Vec<Option<Statistics>>> {
         if files.len() > MAX_FILES_WITH_STATISTICS {
             return Ok(vec![None; files.len()]);
         }
         futures::stream::iter(files.to_vec())
             .map(|file| async move {
                 let metadata = footer(&file, &self.runtime).await?;
+                self.check_types(&metadata, &file, read)?;
                 Ok(DFParquetMetadata::statistics_from_parquet_metadata(
                     &metadata,
                     &self.file_schema,
@@ -258,6 +279,33 @@ impl ParquetTable {
             .buffered(FOOTER_CONCURRENCY)
             .try_collect()
             .await
+    }
+
+    /// Refuses files whose columns Spark would not convert to the type that is asked for.
+    fn check_types(
+        &self,
+        metadata: &ParquetMetaData,
+        file: &DataFile,
+        read: &[usize],
+    ) -> Result<()> {
+        let in_file = arrow_schema(metadata, file)?;
+        for index in read {
+            let wanted = self.file_schema.field(*index);
+            let Ok(found) = in_file.field_with_name(wanted.name()) else { continue };
+            if !convertible(found.data_type(), wanted.data_type()) {
+                let name = |data_type| {
+                    from_arrow(data_type)
+                        .map_or_else(|| data_type.to_string(), |spark| spark.simple_string())
+                };
+                return Err(error::parquet_type_mismatch(
+                    &path::to_url(&file.path),
+                    wanted.name(),
+                    &name(wanted.data_type()),
+                    &name(found.data_type()),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn file_groups(
@@ -277,6 +325,38 @@ impl ParquetTable {
                 Ok(FileGroup::new(pieces))
             })
             .collect()
+    }
+}
+
+/// Whether Spark reads a parquet column of one type as another: `ParquetVectorUpdaterFactory`.
+fn convertible(found: &ArrowType, wanted: &ArrowType) -> bool {
+    use ArrowType::{
+        Binary, Date32, Decimal128, Duration, FixedSizeBinary, Float32, Float64, Int8, Int16, Int32,
+        Int64, List, Map, Struct, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8,
+    };
+    match (found, wanted) {
+        (found, wanted) if found == wanted => true,
+        (Int8 | Int16 | Int32 | UInt8 | UInt16, Int8 | Int16 | Int32 | Int64 | Float64) => true,
+        (UInt32, Int64) | (Int64, Duration(_)) | (Float32, Float64) => true,
+        (Int8 | Int16 | Int32, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 10,
+        (Int64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
+        (UInt64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
+        (Decimal128(p, s), Decimal128(precision, scale)) => {
+            scale >= s && i16::from(*precision) - i16::from(*scale) >= i16::from(*p) - i16::from(*s)
+        }
+        (Utf8 | Binary | FixedSizeBinary(_), Utf8 | Binary) => true,
+        (Date32, Timestamp(_, None)) | (Timestamp(..), Timestamp(..)) => true,
+        (List(found), List(wanted)) => convertible(found.data_type(), wanted.data_type()),
+        (Map(found, _), Map(wanted, _)) => convertible(found.data_type(), wanted.data_type()),
+        (Struct(found), Struct(wanted)) => {
+            let entries = found.len() == 2 && wanted.len() == 2 && wanted[0].name() == "key";
+            wanted.iter().enumerate().all(|(index, wanted)| {
+                let same_name = found.iter().find(|field| field.name() == wanted.name());
+                let found = if entries { found.get(index) } else { same_name };
+                found.is_none_or(|found| convertible(found.data_type(), wanted.data_type()))
+            })
+        }
+        _ => false,
     }
 }
 
@@ -361,7 +441,14 @@ impl TableProvider for ParquetTable {
                 order.iter().map(|index| self.schema.field(*index).clone()).collect();
             return Ok(Arc::new(EmptyExec::new(Arc::new(ArrowSchema::new(fields)))));
         }
-        let statistics = self.statistics(&files).await.map_err(error::external)?;
+        let read: Vec<usize> = order
+            .iter()
+            .filter_map(|index| match self.layout.order[*index] {
+                Column::File(column) => Some(column),
+                Column::Partition(_) => None,
+            })
+            .collect();
+        let statistics = self.statistics(&files, &read).await.map_err(error::external)?;
         let table_schema = TableSchema::builder(Arc::clone(&self.file_schema))
             .with_table_partition_cols(self.partition_schema.fields().to_vec())
             .build();

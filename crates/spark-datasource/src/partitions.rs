@@ -18,9 +18,7 @@ use crate::values::zone::Zone;
 /// The type that all values of one column fit: `PartitioningUtils.inferPartitionColumnValue` and
 /// `resolveTypeConflicts`.
 pub(crate) fn infer(texts: &[&str], zone: Zone) -> DataType {
-    let widest =
-        texts.iter().map(|text| infer_one(text, zone)).reduce(widen).unwrap_or(DataType::String);
-    if widest == DataType::Null { DataType::String } else { widest }
+    texts.iter().map(|text| infer_one(text, zone)).reduce(widen).unwrap_or(DataType::String)
 }
 
 fn infer_one(text: &str, zone: Zone) -> DataType {
@@ -52,7 +50,6 @@ fn infer_one(text: &str, zone: Zone) -> DataType {
 }
 
 fn parse_timestamp(text: &str, zone: Zone) -> Option<i64> {
-    // The one-digit fraction of the pattern stands for up to six.
     Pattern::new("yyyy-MM-dd HH:mm:ss[.S]")
         .ok()?
         .parse_timestamp(text)
@@ -159,7 +156,7 @@ mod tests {
             (vec!["2020-01-01 10:00:00"], DataType::Timestamp),
             (vec!["2020-01-01", "2020-01-01 10:00:00"], DataType::Timestamp),
             (vec!["1", DEFAULT_PARTITION], DataType::Integer),
-            (vec![DEFAULT_PARTITION], DataType::String),
+            (vec![DEFAULT_PARTITION], DataType::Null),
             (vec!["1", "a"], DataType::String),
             (vec!["true"], DataType::String),
             (vec!["00"], DataType::Integer),

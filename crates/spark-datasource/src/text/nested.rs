@@ -36,7 +36,7 @@ impl ListColumn {
         self.item_count += 1;
     }
 
-    /// The items since the last end are one value.
+    /// The items since the last end are one value, or are hidden by a null.
     pub(crate) fn end(&mut self, valid: bool) {
         self.offsets.push(self.item_count);
         self.nulls.append(valid);
@@ -90,15 +90,14 @@ impl MapColumn {
         self.entry_count += 1;
     }
 
-    /// The entries since the last end are one value.
-    pub(crate) fn end(&mut self) {
+    /// The entries since the last end are one value, or are hidden by a null.
+    pub(crate) fn end(&mut self, valid: bool) {
         self.offsets.push(self.entry_count);
-        self.nulls.append(true);
+        self.nulls.append(valid);
     }
 
     pub(crate) fn append_null(&mut self) {
-        self.offsets.push(self.entry_count);
-        self.nulls.append(false);
+        self.end(false);
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
@@ -145,14 +144,15 @@ impl StructColumn {
     }
 
     /// All columns got the value of one row.
-    pub(crate) fn end(&mut self, valid: bool) {
+    pub(crate) fn end(&mut self) {
         self.length += 1;
-        self.nulls.append(valid);
+        self.nulls.append_non_null();
     }
 
     pub(crate) fn append_null(&mut self) {
         self.columns.iter_mut().for_each(ColumnBuilder::append_null);
-        self.end(false);
+        self.length += 1;
+        self.nulls.append_null();
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {

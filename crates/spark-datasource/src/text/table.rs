@@ -19,7 +19,7 @@ use crate::error::{self, Result};
 use crate::listing::DataFile;
 use crate::pruning;
 use crate::schema::to_arrow_schema;
-use crate::source::{Format, Layout, Request, blocking};
+use crate::source::{Column, Format, Layout, Request, blocking};
 use crate::splits::{self, FileSize, SplitOptions};
 
 pub(crate) async fn open(
@@ -122,6 +122,25 @@ struct TextTable {
     zone: String,
 }
 
+impl TextTable {
+    /// A scan of the corrupt record column alone would have nothing to judge the records by.
+    fn check_projection(&self, order: &[usize]) -> Result<()> {
+        let corrupt = match &self.format {
+            TextFormat::Csv(csv) => &csv.corrupt_column,
+            TextFormat::Json(json) => &json.corrupt_column,
+            TextFormat::Text(_) => return Ok(()),
+        };
+        let mut columns = order.iter().filter_map(|index| match self.layout.order[*index] {
+            Column::File(column) => Some(&self.layout.file_columns.fields[column].name),
+            Column::Partition(_) => None,
+        });
+        match (columns.next(), columns.next()) {
+            (Some(name), None) if name == corrupt => Err(error::only_corrupt_record_column()),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl TableProvider for TextTable {
     fn schema(&self) -> SchemaRef {
@@ -151,6 +170,7 @@ impl TableProvider for TextTable {
             Some(projection) => projection.clone(),
             None => (0..self.schema.fields().len()).collect(),
         };
+        self.check_projection(&order).map_err(error::external)?;
         let partition_schema = to_arrow_schema(&self.partition_columns);
         let files = pruning::prune(&self.files, &partition_schema, filters, state);
         let partitions = cut(&files, self.splittable, self.splits).map_err(error::external)?;

@@ -521,7 +521,7 @@ mod tests {
     fn patterns_write() {
         let micros = 1_577_970_300_000_000; // 2020-01-02 13:05:00 UTC
         for (pattern, expected) in [
-            ("EEEE, d MMM yyyy hh:mm a", "Thursday, 2 Jan 2020 01:05 PM"),
+            ("EEEE, d MMM yyyy hh:mm a", "Thursday, 2 Jan 2020 02:05 PM"),
             ("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "2020-01-02T14:05:00.000+01:00"),
             ("yy/D/Q 'at' K", "20/2/1 at 2"),
         ] {

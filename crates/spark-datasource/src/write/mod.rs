@@ -25,6 +25,7 @@ use spark_sql_parser::types::{DataType, Schema};
 use uuid::Uuid;
 
 pub(crate) use exec::DataWriterExec;
+pub(crate) use parquet::SPARK_SCHEMA_KEY;
 
 use crate::error::{self, Result};
 use crate::options::Options;

@@ -249,8 +249,6 @@ impl Splitter<'_> {
         let scratch_start = self.tokens.scratch.len();
         // Text from here to `at` is still to be copied.
         let mut copied = self.at;
-        // The byte before, unless it has been used up by an escape.
-        let mut after_quote = false;
         while self.at < self.bytes.len() {
             let byte = self.bytes[self.at];
             if Some(byte) == quote {
@@ -260,7 +258,6 @@ impl Splitter<'_> {
                     self.copy(copied, next);
                     self.at = next + 1;
                     copied = self.at;
-                    after_quote = false;
                     continue;
                 }
                 if self.closes(next) {
@@ -268,14 +265,11 @@ impl Splitter<'_> {
                     self.close(scratch_start, next);
                     return;
                 }
-                if doubled && !after_quote {
-                    // Without an escape a doubled quote stands for one, if the value ends there.
-                    after_quote = true;
-                    if self.closes(next + 1) {
-                        self.copy(copied, next);
-                        self.close(scratch_start, next + 1);
-                        return;
-                    }
+                if doubled && self.closes(next + 1) {
+                    // A doubled quote that is no escape stands for one where the value ends.
+                    self.copy(copied, next);
+                    self.close(scratch_start, next + 1);
+                    return;
                 }
                 // A quote inside: the value is taken as it stands, up to the delimiter.
                 self.raw(open, scratch_start);

@@ -15,8 +15,32 @@ pub(super) struct Record<'a> {
     pub(super) non_numeric_numbers: bool,
 }
 
-/// Answers whether the value has the column's type; if not, null was appended.
-type Fits = bool;
+/// How a value went into its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Good,
+    /// The value is there, but something inside a struct of it is null for want of its type.
+    Partial,
+    /// The value has not the column's type; null was appended.
+    Bad,
+}
+
+impl Outcome {
+    /// The worse of two.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Bad, _) | (_, Self::Bad) => Self::Bad,
+            (Self::Partial, _) | (_, Self::Partial) => Self::Partial,
+            (Self::Good, Self::Good) => Self::Good,
+        }
+    }
+}
+
+impl From<bool> for Outcome {
+    fn from(fits: bool) -> Self {
+        if fits { Self::Good } else { Self::Bad }
+    }
+}
 
 impl Record<'_> {
     fn raw(&self, node: usize) -> &str {
@@ -29,24 +53,24 @@ impl Record<'_> {
         builder: &mut ColumnBuilder,
         node: usize,
         scratch: &mut String,
-    ) -> Fits {
+    ) -> Outcome {
         let kind = self.tape.nodes[node].kind;
         if kind == Kind::Null {
             builder.append_null();
-            return true;
+            return Outcome::Good;
         }
         macro_rules! push {
             ($builder:expr, $value:expr) => {{
                 let value = $value;
                 $builder.append_option(value);
-                value.is_some()
+                Outcome::from(value.is_some())
             }};
         }
         let integer = (kind == Kind::Integer).then(|| self.raw(node));
         match builder {
             ColumnBuilder::Null(builder) => {
                 builder.append_null();
-                false
+                Outcome::Bad
             }
             ColumnBuilder::Boolean(builder) => push!(
                 builder,
@@ -78,15 +102,15 @@ impl Record<'_> {
                     Kind::String => self.tape.string(node, self.text, scratch),
                     _ => self.raw(node),
                 });
-                true
+                Outcome::Good
             }
             ColumnBuilder::Binary(builder) => {
                 let bytes = self
                     .string(node, scratch)
                     .and_then(|text| STANDARD.decode(text).ok());
-                let fits = bytes.is_some();
+                let outcome = Outcome::from(bytes.is_some());
                 builder.append_option(bytes);
-                fits
+                outcome
             }
             ColumnBuilder::Date(builder) => {
                 push!(builder, self.string(node, scratch).and_then(|text| self.conversions.date(text)))
@@ -109,45 +133,49 @@ impl Record<'_> {
             ColumnBuilder::List(list) => {
                 if kind != Kind::Array {
                     list.append_null();
-                    return false;
+                    return Outcome::Bad;
                 }
-                let mut fits = true;
+                let mut outcome = Outcome::Good;
                 for item in self.tape.parts(node) {
-                    fits &= self.append(&mut list.items, item, scratch);
+                    outcome = outcome.and(self.append(&mut list.items, item, scratch));
                     list.count_item();
                 }
-                list.end(true);
-                fits
+                list.end(outcome != Outcome::Bad);
+                outcome
             }
             ColumnBuilder::Map(map) => {
                 if kind != Kind::Object {
                     map.append_null();
-                    return false;
+                    return Outcome::Bad;
                 }
-                let mut fits = true;
+                let mut outcome = Outcome::Good;
                 for name in self.tape.parts(node) {
                     map.append_key(self.tape.string(name, self.text, scratch), self.conversions);
-                    fits &= self.append(&mut map.values, name + 1, scratch);
+                    outcome = outcome.and(self.append(&mut map.values, name + 1, scratch));
                 }
-                map.end();
-                fits
+                map.end(outcome != Outcome::Bad);
+                outcome
             }
             ColumnBuilder::Struct(parts) => {
                 if kind != Kind::Object {
                     parts.append_null();
-                    return false;
+                    return Outcome::Bad;
                 }
                 let mut found = vec![None; parts.names.len()];
                 self.find(node, &parts.names, &mut found, scratch);
-                let mut fits = true;
+                let mut outcome = Outcome::Good;
                 for (builder, value) in parts.columns.iter_mut().zip(found) {
                     match value {
-                        Some(value) => fits &= self.append(builder, value, scratch),
+                        Some(value) => {
+                            if self.append(builder, value, scratch) != Outcome::Good {
+                                outcome = Outcome::Partial;
+                            }
+                        }
                         None => builder.append_null(),
                     }
                 }
-                parts.end(true);
-                fits
+                parts.end();
+                outcome
             }
         }
     }

@@ -45,6 +45,7 @@ fn infer_piece(
         tape: Tape::default(),
         scratch: String::new(),
         so_far: DataType::Null,
+        duplicate: None,
     };
     let mut sampler = Sampler::new(scan.sampling_ratio, number);
     if scan.multi_line {
@@ -71,6 +72,8 @@ struct Inference<'a> {
     tape: Tape,
     scratch: String,
     so_far: DataType,
+    /// A name that occurred twice in one object.
+    duplicate: Option<String>,
 }
 
 impl Inference<'_> {
@@ -91,6 +94,9 @@ impl Inference<'_> {
                 _ => self.value(text, 0),
             },
         };
+        if let Some(name) = &self.duplicate {
+            return Err(error::column_already_exists(name));
+        }
         let known = std::mem::replace(&mut self.so_far, DataType::Null);
         self.so_far = match found {
             DataType::Struct(_) => merge(self.scan, known, found),
@@ -135,18 +141,12 @@ impl Inference<'_> {
                     schema.fields.push(nullable_field(&name, data_type));
                 }
                 schema.fields.sort_by(|a, b| a.name.cmp(&b.name));
-                // Of repeated names one column is made.
-                let mut fields: Vec<spark_sql_parser::types::Field> = Vec::new();
-                for field in schema.fields {
-                    match fields.last_mut() {
-                        Some(last) if last.name == field.name => {
-                            let known = std::mem::replace(&mut last.data_type, DataType::Null);
-                            last.data_type = merge(self.scan, known, field.data_type);
-                        }
-                        _ => fields.push(field),
+                for pair in schema.fields.windows(2) {
+                    if pair[0].name == pair[1].name {
+                        self.duplicate.get_or_insert_with(|| pair[0].name.clone());
                     }
                 }
-                DataType::Struct(Schema { fields })
+                DataType::Struct(schema)
             }
             Kind::Array => {
                 let items: Vec<usize> = self.tape.parts(node).collect();

@@ -3,7 +3,7 @@
 use spark_sql_parser::types::Schema;
 
 use super::JsonScan;
-use super::append::Record;
+use super::append::{Outcome, Record};
 use super::tape::{Kind, Parsed, Tape};
 use crate::error::{self, Result};
 use crate::path;
@@ -104,7 +104,9 @@ impl JsonReader {
             }
             let builder = &mut sink.builders[position];
             match value {
-                Some(value) => fits &= record.append(builder, *value, &mut self.scratch),
+                Some(value) => {
+                    fits &= record.append(builder, *value, &mut self.scratch) == Outcome::Good;
+                }
                 None => builder.append_null(),
             }
         }
