@@ -77,9 +77,14 @@ impl SparkError {
 
 impl fmt::Display for SparkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] {}", self.condition, self.text)?;
-        if !self.sql_state.is_empty() {
-            write!(f, " SQLSTATE: {}", self.sql_state)?;
+        // Spark shows neither name nor state of conditions it has not named yet.
+        if self.condition.starts_with("_LEGACY_ERROR") {
+            f.write_str(&self.text)?;
+        } else {
+            write!(f, "[{}] {}", self.condition, self.text)?;
+            if !self.sql_state.is_empty() {
+                write!(f, " SQLSTATE: {}", self.sql_state)?;
+            }
         }
         match &self.context {
             Some(context) if self.kind == ErrorKind::Parse => {

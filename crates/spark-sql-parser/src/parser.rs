@@ -349,6 +349,14 @@ impl<'a> Parser<'a> {
         syntax::context(self.sql, self.tokens[start].start, end)
     }
 
+    fn invalid_reset(&self) -> SparkError {
+        self.invalid_statement(
+            "INVALID_RESET_COMMAND_FORMAT",
+            "Expected format is 'RESET' or 'RESET key'. If you want to include special characters in key, please use \
+             quotes, e.g., RESET `key`.",
+        )
+    }
+
     fn invalid_set(&self) -> SparkError {
         self.invalid_statement(
             "INVALID_SET_SYNTAX",

@@ -92,3 +92,14 @@ pub(crate) fn too_deep(sql: &str, position: usize, limit: usize) -> SparkError {
     )
     .at(context(sql, position, position))
 }
+
+pub(crate) fn precision_exceeded(precision: usize) -> SparkError {
+    SparkError::new(
+        ErrorKind::Arithmetic,
+        "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
+        "22003",
+        format!("Decimal precision {precision} exceeds max precision 38."),
+    )
+    .with("precision", precision.to_string())
+    .with("maxPrecision", "38")
+}

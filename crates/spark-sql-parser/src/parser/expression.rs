@@ -6,7 +6,7 @@
 use super::primary::row_members;
 use super::{Parsed, Parser};
 use crate::ast::{Expr, Literal, SortOrder};
-use crate::error::SparkError;
+use crate::error::{ErrorKind, SparkError};
 use crate::lexer::TokenKind;
 
 /// How long a chain of left-associative operators may grow: it makes as deep a tree.
@@ -66,7 +66,7 @@ impl Parser<'_> {
         let found = match self.take_any(&["BETWEEN", "IN", "LIKE", "ILIKE", "RLIKE", "REGEXP"]) {
             Some("BETWEEN") => self.between(value)?,
             Some("IN") => return self.membership(value, negated),
-            Some(kind @ ("LIKE" | "ILIKE")) => return self.like(kind, value, negated),
+            Some(kind @ ("LIKE" | "ILIKE")) => return self.like(start, kind, value, negated),
             Some(_) => Expr::call("rlike", vec![value, self.value(COMPARISON)?]),
             None => {
                 self.at = start;
@@ -95,7 +95,7 @@ impl Parser<'_> {
         Ok(Expr::InList { expr: Box::new(value), list, negated })
     }
 
-    fn like(&mut self, kind: &str, value: Expr, negated: bool) -> Parsed<Expr> {
+    fn like(&mut self, start: usize, kind: &str, value: Expr, negated: bool) -> Parsed<Expr> {
         let name = kind.to_lowercase();
         let with_patterns = self.symbol_ahead(1, "(");
         let all = match self.take_any(if with_patterns { &["ANY", "SOME", "ALL"] } else { &[] }) {
@@ -103,7 +103,7 @@ impl Parser<'_> {
             None => {
                 let mut args = vec![value, self.value(COMPARISON)?];
                 if self.take_word("ESCAPE") {
-                    args.push(Expr::Literal(Literal::String(self.escape_character()?)));
+                    args.push(Expr::Literal(Literal::String(self.escape_character(start)?)));
                 }
                 let found = Expr::call(&name, args);
                 return Ok(if negated { negate(found) } else { found });
@@ -120,14 +120,20 @@ impl Parser<'_> {
         Ok(balanced(if all { "and" } else { "or" }, matches))
     }
 
-    fn escape_character(&mut self) -> Parsed<String> {
-        let at = self.at;
+    fn escape_character(&mut self, start: usize) -> Parsed<String> {
         let text = self.expect_string()?;
         if text.chars().count() == 1 {
             return Ok(text);
         }
-        self.at = at;
-        Err(self.invalid_escape())
+        let shown = format!("'{}'", text.replace('\'', "\\'"));
+        Err(SparkError::new(
+            ErrorKind::Parse,
+            "INVALID_ESC",
+            "42604",
+            format!("Found an invalid escape string: {shown}. The escape string must contain only one character."),
+        )
+        .with("invalidEscape", shown)
+        .at(self.read_since(start)))
     }
 
     fn is(&mut self, value: Expr) -> Parsed<Expr> {
@@ -290,10 +296,6 @@ impl Parser<'_> {
         };
         Ok(SortOrder { expr, ascending, nulls_first })
     }
-
-    fn invalid_escape(&self) -> SparkError {
-        self.unexpected_with(": the escape string must contain only one character")
-    }
 }
 
 /// NOT, taken into those nodes that carry it.
@@ -304,16 +306,16 @@ fn negate(expr: Expr) -> Expr {
     }
 }
 
-/// A chain of AND or OR as a balanced tree, as Spark builds it, so that thousands of terms do not nest thousands deep.
+/// A chain of AND or OR as the balanced tree Spark makes of it, so that thousands of terms do not nest thousands deep.
 fn balanced(name: &str, mut operands: Vec<Expr>) -> Expr {
-    const LINEAR: usize = 8;
-    if operands.len() <= LINEAR {
-        let mut rest = operands.into_iter();
-        let first = rest.next().unwrap_or(Expr::Literal(Literal::Boolean(name == "and")));
-        return rest.fold(first, |left, right| Expr::call(name, vec![left, right]));
+    match operands.len() {
+        0 => Expr::Literal(Literal::Boolean(name == "and")),
+        1 => operands.remove(0),
+        count => {
+            let right = operands.split_off(count.div_ceil(2));
+            Expr::call(name, vec![balanced(name, operands), balanced(name, right)])
+        }
     }
-    let right = operands.split_off(operands.len() / 2);
-    Expr::call(name, vec![balanced(name, operands), balanced(name, right)])
 }
 
 /// `expr.name`; on a column it may be a qualified name.

@@ -6,13 +6,14 @@ use super::{Parsed, Parser};
 use crate::ast::{
     Aggregate, Expr, Function, Grouping, Join, JoinKind, Pivot, Relation, RelationKind,
 };
+use crate::error::{ErrorKind, SparkError};
 use crate::lexer::TokenKind;
 
 /// Joins in a row, each of which makes the tree one deeper.
 const MAX_CHAIN: usize = 400;
 
 impl Parser<'_> {
-    pub(super) fn from_clause(&mut self) -> Parsed<Relation> {
+    pub(super) fn source_clause(&mut self) -> Parsed<Relation> {
         self.expect_word("FROM")?;
         let mut left = self.relation()?.1;
         let mut chain = 0;
@@ -191,12 +192,32 @@ impl Parser<'_> {
 
     /// `VALUES (1, 'a'), (2, 'b') [AS t(x, y)]`.
     pub(super) fn inline_table(&mut self) -> Parsed<Relation> {
+        let start = self.at;
         self.expect_word("VALUES")?;
-        let rows = self.comma_separated(|p| {
+        let rows: Vec<Vec<Expr>> = self.comma_separated(|p| {
             Ok(row_members(p.expression()?).into_iter().map(without_alias).collect())
         })?;
+        let width = rows.first().map_or(0, Vec::len);
+        if let Some((index, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != width) {
+            return Err(self.uneven_rows(start, width, row.len(), index));
+        }
         let values = RelationKind::Values { rows }.into();
         self.table_alias(values)
+    }
+
+    fn uneven_rows(&self, start: usize, expected: usize, found: usize, row: usize) -> SparkError {
+        SparkError::new(
+            ErrorKind::Parse,
+            "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
+            "42000",
+            format!(
+                "Invalid inline table. Inline table expected {expected} columns but found {found} columns in row {row}."
+            ),
+        )
+        .with("expectedNumCols", expected.to_string())
+        .with("actualNumCols", found.to_string())
+        .with("rowIndex", row.to_string())
+        .at(self.read_since(start))
     }
 
     fn table_alias(&mut self, input: Relation) -> Parsed<Relation> {

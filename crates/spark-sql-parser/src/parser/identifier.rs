@@ -112,11 +112,12 @@ impl Parser<'_> {
             return Err(self.unexpected());
         }
         if self.at_symbol("-") && matches!(self.token(1).kind, TokenKind::Word(_)) {
+            let dash = self.token(0).start;
             while self.take_symbol("-") {
                 self.identifier()?;
             }
             let text = self.source_between(start, self.at);
-            return Err(syntax::invalid_identifier(self.sql, self.tokens[start].start, text));
+            return Err(syntax::invalid_identifier(self.sql, dash, text));
         }
         Ok(name)
     }

@@ -44,7 +44,7 @@ impl Parser<'_> {
         let start = self.at;
         self.expect_word("INTERVAL")?;
         let whole_text = matches!(self.peek(), TokenKind::String(_))
-            && !self.word(1).is_some_and(|unit| known(unit).is_some());
+            && self.word(1).is_none_or(|unit| known(unit).is_none());
         if whole_text {
             let text = self.expect_string()?;
             let parts = split_text(&text);
@@ -117,13 +117,20 @@ impl Parser<'_> {
             return Err(self.unexpected());
         };
         if from >= to || (from < 2) != (to < 2) {
-            return Err(self.interval_error(
+            let written = self.source_between(start, self.at).to_lowercase();
+            let reason = format!("Cannot support ({written}) expression.");
+            return Err(self.bad_format(
                 start,
-                "_LEGACY_ERROR_TEMP_0028",
-                &format!("Intervals FROM {} TO {last} are not supported.", part.unit),
+                "UNSUPPORTED_FROM_TO_EXPRESSION",
+                &part.value,
+                &reason,
             ));
         }
-        let parts = fields_of(&part.value, from, to).ok_or_else(|| self.invalid_interval(start))?;
+        let kind = if from < 2 { "year-month" } else { "day-time" };
+        let parts = fields_of(&part.value, from, to).ok_or_else(|| {
+            let reason = format!("Error parsing interval {kind} string.");
+            self.bad_format(start, "INTERVAL_PARSING", &part.value, &reason)
+        })?;
         self.interval_sum(start, Some(parts))
     }
 
@@ -131,13 +138,22 @@ impl Parser<'_> {
         if let (TokenKind::String(text), 2) = (&self.tokens[start + 1].kind, self.at - start) {
             return self.invalid_literal(start, "INTERVAL", text);
         }
-        let text = self.source_between(start + 1, self.at);
+        let text = self.source_between(start + 1, self.at).to_owned();
+        self.bad_format(
+            start,
+            "INVALID_VALUE",
+            &text,
+            "The value is out of range or not of its unit.",
+        )
+    }
+
+    fn bad_format(&self, start: usize, kind: &str, input: &str, reason: &str) -> SparkError {
         let message = format!(
-            "Error parsing '{text}' to interval. Please ensure that the value provided is in a valid format for \
-             defining an interval."
+            "Error parsing '{input}' to interval. Please ensure that the value provided is in a valid format for \
+             defining an interval. You can reference the documentation for the correct format. {reason}"
         );
-        self.interval_error(start, "INVALID_INTERVAL_FORMAT.INPUT_IS_INVALID", &message)
-            .with("input", text)
+        self.interval_error(start + 1, &format!("INVALID_INTERVAL_FORMAT.{kind}"), &message)
+            .with("input", input)
     }
 
     fn interval_error(&self, start: usize, condition: &str, text: &str) -> SparkError {

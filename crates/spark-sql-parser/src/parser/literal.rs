@@ -5,6 +5,7 @@ use crate::ast::{CastMode, Expr, Literal};
 use crate::datetime::{Zone, format_timestamp, parse_date, parse_timestamp};
 use crate::error::{ErrorKind, SparkError};
 use crate::lexer::TokenKind;
+use crate::syntax;
 use crate::types::DataType;
 
 const MAX_PRECISION: usize = 38;
@@ -51,13 +52,8 @@ impl Parser<'_> {
                 "1.7976931348623157E+308",
             ),
             _ => {
-                return SparkError::new(
-                    ErrorKind::Parse,
-                    "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
-                    "22003",
-                    format!("Decimal precision of {text} exceeds max precision {MAX_PRECISION}."),
-                )
-                .at(place);
+                let digits = text.bytes().filter(u8::is_ascii_digit).count();
+                return syntax::precision_exceeded(digits);
             }
         };
         let raw = &text[..text.len() - suffix];
@@ -94,6 +90,24 @@ impl Parser<'_> {
                 rule(&text).ok_or_else(|| self.invalid_literal(start, word, &text))
             }),
         )
+    }
+
+    /// `R'…'` and other words before a string.
+    pub(super) fn unsupported_literal(&mut self) -> SparkError {
+        let start = self.at;
+        let name = self.word(0).unwrap_or_default().to_owned();
+        self.advance();
+        self.advance();
+        let supported = r#""DATE", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP", "INTERVAL", "X""#;
+        SparkError::new(
+            ErrorKind::Parse,
+            "UNSUPPORTED_TYPED_LITERAL",
+            "0A000",
+            format!("Literals of the type \"{name}\" are not supported. Supported types are {supported}."),
+        )
+        .with("unsupportedType", format!("\"{name}\""))
+        .with("supportedTypes", supported)
+        .at(self.read_since(start))
     }
 
     pub(super) fn invalid_literal(&self, start: usize, word: &str, text: &str) -> SparkError {
@@ -200,7 +214,7 @@ fn binary(text: &str) -> Option<Expr> {
     if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let padded = if text.len() % 2 == 0 { text.to_owned() } else { format!("0{text}") };
+    let padded = if text.len().is_multiple_of(2) { text.to_owned() } else { format!("0{text}") };
     let bytes: Option<Vec<u8>> = (0..padded.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&padded[at..at + 2], 16).ok())

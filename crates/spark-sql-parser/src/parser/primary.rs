@@ -81,9 +81,6 @@ impl Parser<'_> {
         {
             return parsed;
         }
-        if word == "TIME" && matches!(self.token(1).kind, TokenKind::String(_)) {
-            return Err(self.unsupported("the type TIME"));
-        }
         match word {
             "NULL" if !self.symbol_ahead(1, "(") => {
                 self.advance();
@@ -106,6 +103,9 @@ impl Parser<'_> {
                     word.to_lowercase()
                 };
                 Ok(Expr::call(&name, Vec::new()))
+            }
+            _ if word != "INTERVAL" && matches!(self.token(1).kind, TokenKind::String(_)) => {
+                Err(self.unsupported_literal())
             }
             _ if self.ends_expression(word) => Err(self.unexpected()),
             _ => self.name_or_call(),
@@ -192,9 +192,14 @@ impl Parser<'_> {
         if nested && self.at_query_continuation() {
             return self.continued_subquery(first);
         }
+        // Only members of a row may have names.
+        let aliased = matches!(first, Expr::Alias { .. });
         let mut items = vec![first];
         while self.take_symbol(",") {
             items.push(self.named_expression()?);
+        }
+        if items.len() == 1 && aliased {
+            return Err(self.unexpected());
         }
         self.expect_symbol(")")?;
         match items.len() {
@@ -394,7 +399,7 @@ impl Parser<'_> {
         self.special_form(|p| {
             let side = p.take_any(&["BOTH", "LEADING", "TRAILING"]);
             let mut args = Vec::new();
-            if !(p.at_word("FROM") && !p.word_is_name()) {
+            if !p.at_word("FROM") || p.word_is_name() {
                 args.push(p.value(0)?);
             }
             p.expect_word("FROM")?;

@@ -132,7 +132,7 @@ impl Parser<'_> {
     fn query_primary(&mut self) -> Parsed<Relation> {
         match self.word(0) {
             Some("SELECT") => self.select(),
-            Some("FROM") => self.from_first(),
+            Some("FROM") => self.source_first(),
             Some("VALUES") => self.inline_table(),
             Some("TABLE") => {
                 self.advance();

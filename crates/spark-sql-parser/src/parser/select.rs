@@ -38,15 +38,15 @@ impl Parser<'_> {
     fn select_here(&mut self) -> Parsed<Relation> {
         let select = self.select_clause()?;
         let from =
-            if self.at_word("FROM") { self.from_clause()? } else { RelationKind::OneRow.into() };
+            if self.at_word("FROM") { self.source_clause()? } else { RelationKind::OneRow.into() };
         self.select_rest(select, from)
     }
 
     /// `FROM t SELECT …`, and `FROM t` alone.
-    pub(super) fn from_first(&mut self) -> Parsed<Relation> {
+    pub(super) fn source_first(&mut self) -> Parsed<Relation> {
         self.nested(|p| {
             let scoped = p.read_windows_ahead()?;
-            let relation = p.from_first_here();
+            let relation = p.source_first_here();
             if scoped {
                 p.windows.pop();
             }
@@ -54,10 +54,11 @@ impl Parser<'_> {
         })
     }
 
-    fn from_first_here(&mut self) -> Parsed<Relation> {
-        let from = self.from_clause()?;
+    fn source_first_here(&mut self) -> Parsed<Relation> {
+        let from = self.source_clause()?;
         if !self.at_word("SELECT") {
-            return Err(self.unexpected());
+            let all = Expr::Star { target: Vec::new(), plan_id: None, except: Vec::new() };
+            return Ok(project(from, vec![all], None, None));
         }
         let select = self.select_clause()?;
         self.select_rest(select, from)

@@ -333,15 +333,9 @@ impl Parser<'_> {
         if text.is_empty() {
             return Ok(Command::Set { key: None, value: None });
         }
-        let (key, value) = match text.split_once('=') {
-            Some((key, value)) => (key.trim(), Some(value.trim())),
-            None => (text, None),
-        };
-        // `SET -v` lists the settings with their meaning.
-        if key.is_empty() || (key.contains(char::is_whitespace) && !key.starts_with('`')) {
-            return Err(self.invalid_set());
-        }
-        Ok(Command::Set { key: Some(unquoted(key)), value: value.map(unquoted) })
+        let setting = read_setting(text);
+        let (key, value) = setting.ok_or_else(|| self.invalid_set())?;
+        Ok(Command::Set { key: Some(key), value })
     }
 
     fn set_time_zone(&mut self) -> Parsed<Command> {
@@ -370,7 +364,11 @@ impl Parser<'_> {
     fn reset(&mut self) -> Parsed<Command> {
         self.advance();
         let key = self.rest_of_statement();
-        Ok(Command::Reset { key: if key.is_empty() { None } else { Some(unquoted(key)) } })
+        if key.is_empty() {
+            return Ok(Command::Reset { key: None });
+        }
+        let key = setting_key(key).ok_or_else(|| self.invalid_reset())?;
+        Ok(Command::Reset { key: Some(key) })
     }
 
     /// The raw text up to the statement's end.
@@ -473,11 +471,32 @@ fn is_other_statement(word: &str) -> bool {
     )
 }
 
-fn unquoted(text: &str) -> String {
-    match text.strip_prefix('`').and_then(|inner| inner.strip_suffix('`')) {
-        Some(inner) => inner.replace("``", "`"),
-        None => text.to_owned(),
+/// `key`, `key=value` or `-v`; keys and values with other characters stand in back-quotes.
+fn read_setting(text: &str) -> Option<(String, Option<String>)> {
+    if text == "-v" {
+        return Some((text.to_owned(), None));
     }
+    let Some((key, value)) = text.split_once('=') else {
+        return Some((setting_key(text)?, None));
+    };
+    let value = value.trim();
+    let value = match back_quoted(value) {
+        Some(inner) => inner,
+        None if value.contains([';', '`']) => return None,
+        None => value.to_owned(),
+    };
+    Some((setting_key(key.trim())?, Some(value)))
+}
+
+fn setting_key(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '\\' | '-');
+    back_quoted(text)
+        .or_else(|| (!text.is_empty() && text.chars().all(plain)).then(|| text.to_owned()))
+}
+
+fn back_quoted(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('`')?.strip_suffix('`')?;
+    Some(inner.replace("``", "`"))
 }
 
 /// The relation `SELECT * FROM path` of a file source, for CREATE TEMPORARY VIEW … USING.

@@ -164,27 +164,13 @@ impl Parser<'_> {
 
     fn decimal(&self, start: usize, precision: u32, scale: u32) -> Parsed<DataType> {
         if precision > MAX_PRECISION {
-            let error = SparkError::new(
-                ErrorKind::Parse,
-                "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
-                "22003",
-                format!("Decimal precision {precision} exceeds max precision {MAX_PRECISION}."),
-            );
-            return Err(error
-                .with("precision", precision.to_string())
-                .with("maxPrecision", MAX_PRECISION.to_string())
-                .at(self.read_since(start)));
+            return Err(syntax::precision_exceeded(precision as usize));
         }
         if scale > precision {
-            let error = SparkError::new(
-                ErrorKind::Analysis,
-                "INVALID_DECIMAL_SCALE",
-                "42K0K",
-                format!("Decimal scale {scale} cannot be greater than precision {precision}."),
-            );
-            return Err(error
-                .with("scale", scale.to_string())
-                .with("precision", precision.to_string()));
+            let text =
+                format!("Decimal scale ({scale}) cannot be greater than precision ({precision}).");
+            let error = SparkError::new(ErrorKind::Parse, "_LEGACY_ERROR_TEMP_1228", "", text);
+            return Err(error.at(self.read_since(start)));
         }
         Ok(DataType::Decimal { precision: precision as u8, scale: scale as i8 })
     }

@@ -4,7 +4,6 @@ use super::{Parsed, Parser};
 use crate::ast::{Expr, FrameBound, Literal, SortOrder, Window, WindowFrame};
 use crate::error::{ErrorKind, SparkError};
 use crate::lexer::TokenKind;
-use crate::syntax;
 
 /// A window's definition without its function.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +38,6 @@ impl Parser<'_> {
     }
 
     fn window_reference(&mut self) -> Parsed<WindowSpec> {
-        let position = self.token(0).start;
         let name = self.strict_identifier()?;
         let found = self
             .windows
@@ -49,13 +47,16 @@ impl Parser<'_> {
             .find(|(known, _)| known.eq_ignore_ascii_case(&name));
         found.map(|(_, spec)| spec.clone()).ok_or_else(|| {
             SparkError::new(
-                ErrorKind::Parse,
+                ErrorKind::Analysis,
                 "MISSING_WINDOW_SPECIFICATION",
                 "42P20",
-                format!("Window specification is not defined in the WINDOW clause for `{name}`."),
+                format!(
+                    "Window specification is not defined in the WINDOW clause for {name}. For more information about \
+                     WINDOW clauses, please refer to \
+                     'https://spark.apache.org/docs/latest/sql-ref-syntax-qry-select-window.html'."
+                ),
             )
             .with("windowName", name.clone())
-            .at(syntax::context(self.sql, position, position))
         })
     }
 

@@ -139,12 +139,12 @@ fn day_time_interval(micros: i64) -> String {
     let first = (0..4).find(|index| filled(*index)).unwrap_or(0);
     let last = (0..4).rev().find(|index| filled(*index)).unwrap_or(0);
     let mut text = String::new();
-    for index in first..=last {
+    for (index, value) in values.iter().enumerate().take(last + 1).skip(first) {
         if index > first {
             text.push(if index == 1 { ' ' } else { ':' });
         }
         let width = if index == 0 { 1 } else { 2 };
-        text.push_str(&format!("{:0width$}", values[index]));
+        text.push_str(&format!("{value:0width$}"));
         if index == 3 {
             text.push_str(&format_fraction(fraction));
         }

@@ -108,15 +108,15 @@ fn syntax_errors_show_the_place() {
     check(
         "select * from test-table",
         expect![[r#"
-        [INVALID_IDENTIFIER] The unquoted identifier test-table is invalid and must be back quoted as: `test-table`.
-        Unquoted identifiers can only contain ASCII letters ('a' - 'z', 'A' - 'Z'), digits ('0' - '9'), and underbar ('_').
-        Unquoted identifiers must also not start with a digit.
-        Different data sources and meta stores may impose additional restrictions on valid identifiers. SQLSTATE: 42602 (line 1, pos 14)
+            [INVALID_IDENTIFIER] The unquoted identifier test-table is invalid and must be back quoted as: `test-table`.
+            Unquoted identifiers can only contain ASCII letters ('a' - 'z', 'A' - 'Z'), digits ('0' - '9'), and underbar ('_').
+            Unquoted identifiers must also not start with a digit.
+            Different data sources and meta stores may impose additional restrictions on valid identifiers. SQLSTATE: 42602 (line 1, pos 18)
 
-        == SQL ==
-        select * from test-table
-        --------------^^^
-    "#]],
+            == SQL ==
+            select * from test-table
+            ------------------^^^
+        "#]],
     );
     check(
         "select cast(a as foo)",
@@ -269,6 +269,118 @@ fn syntax_errors_show_the_place() {
         == SQL ==
         merge into t using s on a = b
         ^^^
+    "#]],
+    );
+    check(
+        "select a 'b'",
+        expect![[r#"
+        [UNSUPPORTED_TYPED_LITERAL] Literals of the type "A" are not supported. Supported types are "DATE", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP", "INTERVAL", "X". SQLSTATE: 0A000
+        == SQL (line 1, position 8) ==
+        select a 'b'
+               ^^^^^
+    "#]],
+    );
+    check(
+        "select sum(a) over w from t",
+        expect![
+            "[MISSING_WINDOW_SPECIFICATION] Window specification is not defined in the WINDOW clause for w. For more information about WINDOW clauses, please refer to 'https://spark.apache.org/docs/latest/sql-ref-syntax-qry-select-window.html'. SQLSTATE: 42P20"
+        ],
+    );
+    check(
+        "select cast(1 as decimal(39,2))",
+        expect![
+            "[DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION] Decimal precision 39 exceeds max precision 38. SQLSTATE: 22003"
+        ],
+    );
+    check(
+        "select cast(1 as decimal(3,4))",
+        expect![[r#"
+        Decimal scale (4) cannot be greater than precision (3).
+        == SQL (line 1, position 18) ==
+        select cast(1 as decimal(3,4))
+                         ^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select * from values (1,2), (3)",
+        expect![[r#"
+        [INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] Invalid inline table. Inline table expected 2 columns but found 1 columns in row 1. SQLSTATE: 42000
+        == SQL (line 1, position 15) ==
+        select * from values (1,2), (3)
+                      ^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select 1 like 'a' escape 'bc'",
+        expect![[r#"
+        [INVALID_ESC] Found an invalid escape string: 'bc'. The escape string must contain only one character. SQLSTATE: 42604
+        == SQL (line 1, position 10) ==
+        select 1 like 'a' escape 'bc'
+                 ^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select interval 1 year 2 days",
+        expect![[r#"
+        Cannot mix year-month and day-time fields: interval 1 year 2 days.
+        == SQL (line 1, position 8) ==
+        select interval 1 year 2 days
+               ^^^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select interval '1-2' year to day",
+        expect![[r#"
+        [INVALID_INTERVAL_FORMAT.UNSUPPORTED_FROM_TO_EXPRESSION] Error parsing '1-2' to interval. Please ensure that the value provided is in a valid format for defining an interval. You can reference the documentation for the correct format. Cannot support (interval '1-2' year to day) expression. SQLSTATE: 22006
+        == SQL (line 1, position 17) ==
+        select interval '1-2' year to day
+                        ^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select interval '1-13' year to month",
+        expect![[r#"
+        [INVALID_INTERVAL_FORMAT.INTERVAL_PARSING] Error parsing '1-13' to interval. Please ensure that the value provided is in a valid format for defining an interval. You can reference the documentation for the correct format. Error parsing interval year-month string. SQLSTATE: 22006
+        == SQL (line 1, position 17) ==
+        select interval '1-13' year to month
+                        ^^^^^^^^^^^^^^^^^^^^
+    "#]],
+    );
+    check(
+        "reset a,b",
+        expect![[r#"
+        [INVALID_RESET_COMMAND_FORMAT] Expected format is 'RESET' or 'RESET key'. If you want to include special characters in key, please use quotes, e.g., RESET `key`. SQLSTATE: 42000
+        == SQL (line 1, position 1) ==
+        reset a,b
+        ^^^^^^^^^
+    "#]],
+    );
+    check(
+        "select X'zz'",
+        expect![[r#"
+        [INVALID_TYPED_LITERAL] The value of the typed literal "X" is invalid: 'zz'. SQLSTATE: 42604
+        == SQL (line 1, position 8) ==
+        select X'zz'
+               ^^^^^
+    "#]],
+    );
+    check(
+        "select 1e400",
+        expect![[r#"
+        [INVALID_NUMERIC_LITERAL_RANGE] Numeric literal 1e400 is outside the valid range for double with minimum value of -1.7976931348623157E+308 and maximum value of 1.7976931348623157E+308. Please adjust the value accordingly. SQLSTATE: 22003
+        == SQL (line 1, position 8) ==
+        select 1e400
+               ^^^^^
+    "#]],
+    );
+    check(
+        "select (a b)",
+        expect![[r#"
+        [PARSE_SYNTAX_ERROR] Syntax error at or near ')'. SQLSTATE: 42601 (line 1, pos 11)
+
+        == SQL ==
+        select (a b)
+        -----------^^^
     "#]],
     );
 }

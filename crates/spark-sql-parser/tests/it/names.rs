@@ -33,6 +33,10 @@ fn precedence() {
     check("a or b and not c = d", expect!["(a OR (b AND (NOT (c = d))))"]);
     check("a + b * c - d / e % f", expect!["((a + (b * c)) - ((d / e) % f))"]);
     check("a | b ^ c & d << e + f", expect!["(a | (b ^ (c & (d << (e + f)))))"]);
+    check("a and b and c and d and e", expect!["(((a AND b) AND c) AND (d AND e))"]);
+    check("a or b or c or d", expect!["((a OR b) OR (c OR d))"]);
+    check("a << b + c & d | e ^ f = g", expect!["((((a << (b + c)) & d) | (e ^ f)) = g)"]);
+    check("not a is null and b in (c, d)", expect!["((NOT (a IS NULL)) AND (b IN (c, d)))"]);
     check("- a * b", expect!["((- a) * b)"]);
     check("a = b = c", expect!["((a = b) = c)"]);
     check("a between b and c and d", expect!["(between(a, b, c) AND d)"]);

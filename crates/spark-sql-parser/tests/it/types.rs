@@ -76,7 +76,7 @@ fn other_names() {
 
 fn sample() -> Schema {
     parse_schema("a INT NOT NULL COMMENT 'it''s', b ARRAY<STRUCT<x: DOUBLE>>, c MAP<STRING, DECIMAL(10,2)>, `d e` DATE")
-        .unwrap()
+        .expect("a schema")
 }
 
 #[test]
