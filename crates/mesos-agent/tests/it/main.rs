@@ -274,3 +274,19 @@ async fn files_of_sandboxes_are_served_and_no_others() {
     assert_eq!(names, ["leak", "stderr", "stdout"]);
     cluster.stop().await;
 }
+
+/// The harness' own client: JSON, a fetched archive, a custom executor, a kill.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smoke_test_of_the_harness_passes() {
+    let cluster = Cluster::start(1).await;
+    let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/apache-mesos/smoke");
+    let run = tokio::process::Command::new("python3")
+        .arg(smoke)
+        .arg(&cluster.address)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    cluster.stop().await;
+}
