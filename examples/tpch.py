@@ -88,10 +88,18 @@ def print_table(columns, rows):
         print()
 
 
+def query_number(text):
+    # `choices` refuses the empty list that stands for all queries.
+    number = int(text)
+    if not 1 <= number <= 22:
+        raise argparse.ArgumentTypeError(f"{number} is no query; expected 1 to 22")
+    return number
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Runs the queries of TPC-H.")
     parser.add_argument("data", help="directory with one folder of Parquet files for each table")
-    parser.add_argument("queries", nargs="*", type=int, choices=range(1, 23), metavar="QUERY")
+    parser.add_argument("queries", nargs="*", type=query_number, metavar="QUERY")
     parser.add_argument("--check", type=Path, metavar="ANSWERS", help="directory of stored answers")
     return parser.parse_args()
 

@@ -61,8 +61,7 @@ impl DriverApplication {
         if let Some(progress) = &running.progress {
             progress.abort();
         }
-        let wanted = self.conf.lock().text("spark.ferrospark.executorReport.enabled");
-        if wanted.as_deref() == Some("true") {
+        if self.conf.lock().get(&table::EXECUTOR_REPORT).unwrap_or(false) {
             report(&running.engine);
         }
         running.engine.stop().await;
@@ -144,10 +143,10 @@ fn parallelism(conf: &SparkConf, master: &MasterUrl) -> usize {
 }
 
 fn local_dirs(conf: &SparkConf) -> anyhow::Result<Vec<PathBuf>> {
-    let dirs = conf.get(&table::LOCAL_DIR)?;
-    let dirs: Vec<PathBuf> =
-        dirs.into_iter().filter(|dir| !dir.is_empty()).map(PathBuf::from).collect();
-    Ok(if dirs.is_empty() { vec![std::env::temp_dir()] } else { dirs })
+    if !conf.is_set(&table::LOCAL_DIR) {
+        return Ok(vec![std::env::temp_dir()]);
+    }
+    Ok(conf.get(&table::LOCAL_DIR)?.into_iter().map(PathBuf::from).collect())
 }
 
 /// Starts the engine and its source of executors; at an error nothing stays.

@@ -437,25 +437,12 @@ fn with_credential_files(conf: &SparkConf) -> anyhow::Result<SparkConf> {
         (table::MESOS_PRINCIPAL.name(), &table::MESOS_PRINCIPAL_FILE),
         (table::MESOS_SECRET.name(), &table::MESOS_SECRET_FILE),
     ];
-    let mut found = SparkConf::new();
     for (name, file) in pairs {
         if let (None, Some(path)) = (conf.explicit(name), conf.get(file)?) {
             let content = std::fs::read_to_string(&path)
                 .with_context(|| format!("{}: cannot read {path}", file.name()))?;
-            found.set(Origin::Computed, name, &content);
+            conf.set(Origin::Computed, name, &content);
         }
-    }
-    if found.iter().next().is_some() {
-        // A frozen configuration takes no application property any more; a copy of its values does.
-        let mut copy = SparkConf::new();
-        for (name, value) in conf.iter() {
-            let origin = conf.origin(name).cloned().unwrap_or(Origin::Computed);
-            copy.set(origin, name, value);
-        }
-        for (name, value) in found.iter() {
-            copy.set(Origin::Computed, name, value);
-        }
-        conf = copy;
     }
     Ok(conf)
 }

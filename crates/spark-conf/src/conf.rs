@@ -104,10 +104,11 @@ impl SparkConf {
     /// Sets a key in the layer of `origin`, without looking at the value; [`Self::check`] does.
     ///
     /// Once [`Self::freeze`] was called, a different value for an application or static property is
-    /// not taken; the contradiction is returned so that the caller can warn.
+    /// not taken; the contradiction is returned so that the caller can warn. What the program works
+    /// out at start ([`Origin::Computed`]) is still taken: it fills in, and overrides nothing.
     pub fn set(&mut self, origin: Origin, name: &str, value: &str) -> Option<Contradiction> {
         let name = canonical(name);
-        if self.frozen && is_fixed(name) {
+        if self.frozen && is_fixed(name) && origin != Origin::Computed {
             return self.contradiction(origin, name, value);
         }
         let layers = self.values.entry(name.to_owned()).or_default();

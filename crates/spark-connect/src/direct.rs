@@ -42,10 +42,7 @@ impl DirectSession {
         )? {
             Statement::Query(relation) => self.query(&runner, &relation).await,
             Statement::Command(command) => {
-                let output: crate::execute::CommandOutput = {
-                    let _ = command;
-                    return Err(crate::convert::unsupported("A command"));
-                };
+                let output = spark_plan::execute_command(&self.session, &command, &runner).await?;
                 Ok(TextRows {
                     columns: output.schema.fields.iter().map(|f| f.name.clone()).collect(),
                     time_zone: self.session.time_zone(),

@@ -8,7 +8,7 @@ use spark_connect_proto as sc;
 use spark_connect_proto::execute_plan_response::ResponseType;
 use spark_exec::RunOptions;
 use spark_plan::{ResolvedPlan, Resolver, plan_physical};
-use spark_sql_parser::ast::{Command, ExplainMode, Relation, Statement};
+use spark_sql_parser::ast::{ExplainMode, Relation, Statement};
 use spark_sql_parser::error::{ErrorKind, SparkError};
 use spark_sql_parser::types::Schema;
 
@@ -83,7 +83,7 @@ pub(crate) async fn execute_plan(
     let runner = responder.runner(application);
     match plan.op_type.ok_or_else(|| missing("plan operation"))? {
         OpType::Root(root) => {
-            let relation = read_relation(&responder.session, &root)?;
+            let relation = read_relation(&responder.session, &runner, &root).await?;
             send_rows(responder, &runner, &relation).await
         }
         OpType::Command(command) => execute_command(responder, &runner, command).await,
@@ -92,9 +92,15 @@ pub(crate) async fn execute_plan(
 }
 
 /// A client's relation; catalog calls are answered at once and become local data.
-fn read_relation(session: &ConnectSession, proto: &sc::Relation) -> Result<Relation> {
+async fn read_relation(
+    session: &ConnectSession,
+    runner: &OperationRunner,
+    proto: &sc::Relation,
+) -> Result<Relation> {
     match &proto.rel_type {
-        Some(sc::relation::RelType::Catalog(_)) => Err(unsupported("The catalog")),
+        Some(sc::relation::RelType::Catalog(catalog)) => {
+            crate::catalog::answer(session, runner, catalog).await
+        }
         _ => convert::relation(proto, session),
     }
 }
@@ -200,12 +206,10 @@ async fn execute_command(
             session.plan.create_temp_view(&view.name, resolved, None, view.replace, view.is_global)
         }
         CommandType::WriteOperation(write) => {
-            let _ = write;
-            Err(unsupported("Writing"))
+            crate::write::write_operation(session, runner, write).await
         }
         CommandType::WriteOperationV2(write) => {
-            let _ = write;
-            Err(unsupported("Writing"))
+            crate::write::write_operation_v2(session, runner, write).await
         }
         CommandType::CheckpointCommand(checkpoint) => {
             let input = storage_relation(checkpoint.relation.as_ref(), session.as_ref())?;
@@ -261,7 +265,7 @@ async fn sql_command(
             input
         }
         Statement::Command(command) => {
-            let output = run_command(session, runner, &command).await?;
+            let output = spark_plan::execute_command(&session.plan, &command, runner).await?;
             let data = local_data(&output.schema, &output.batches)
                 .map_err(|error| from_datafusion(&error.into()))?;
             sc::Relation {
@@ -295,15 +299,6 @@ fn old_sql_relation(command: &sc::SqlCommand) -> sc::Relation {
     }
 }
 
-async fn run_command(
-    session: &ConnectSession,
-    runner: &OperationRunner,
-    command: &Command,
-) -> Result<CommandOutput> {
-    let _ = (session, runner, command);
-    Err(unsupported("A command"))
-}
-
 /// Answers an AnalyzePlan request.
 pub(crate) async fn analyze(
     session: &Arc<ConnectSession>,
@@ -317,7 +312,7 @@ pub(crate) async fn analyze(
     let responder = Responder::new(Arc::clone(session), operation);
     let runner = responder.runner(application);
     let plan = async |plan: Option<sc::Plan>| -> Result<ResolvedPlan> {
-        let relation = plan_relation(session, plan)?;
+        let relation = plan_relation(session, &runner, plan).await?;
         resolve(session, &runner, &relation).await
     };
     Ok(match analyze {
@@ -346,7 +341,7 @@ pub(crate) async fn analyze(
             Answer::TreeString(response::TreeString { tree_string })
         }
         Analyze::IsLocal(local) => {
-            let relation = plan_relation(session, local.plan)?;
+            let relation = plan_relation(session, &runner, local.plan).await?;
             let is_local =
                 matches!(relation.kind, spark_sql_parser::ast::RelationKind::LocalRelation { .. });
             Answer::IsLocal(response::IsLocal { is_local })
@@ -380,17 +375,18 @@ pub(crate) async fn analyze(
             Answer::DdlParse(response::DdlParse { parsed: Some(parsed) })
         }
         Analyze::JsonToDdl(json) => {
-            let schema = spark_sql_parser::parse_schema(&json.json_string)?;
+            let schema = convert::schema_text(&json.json_string)?;
             Answer::JsonToDdl(response::JsonToDdl { ddl_string: schema.ddl() })
         }
         Analyze::SameSemantics(same) => {
             let (left, right) = (same.target_plan, same.other_plan);
-            let result = plan_relation(session, left)? == plan_relation(session, right)?;
+            let result = plan_relation(session, &runner, left).await?
+                == plan_relation(session, &runner, right).await?;
             Answer::SameSemantics(response::SameSemantics { result })
         }
         Analyze::SemanticHash(hash) => {
             use std::hash::{Hash, Hasher};
-            let relation = plan_relation(session, hash.plan)?;
+            let relation = plan_relation(session, &runner, hash.plan).await?;
             let mut hasher = std::hash::DefaultHasher::new();
             format!("{relation:?}").hash(&mut hasher);
             let result = (hasher.finish() & 0x7fff_ffff) as i32;
@@ -414,10 +410,14 @@ pub(crate) async fn analyze(
     })
 }
 
-fn plan_relation(session: &ConnectSession, plan: Option<sc::Plan>) -> Result<Relation> {
+async fn plan_relation(
+    session: &ConnectSession,
+    runner: &OperationRunner,
+    plan: Option<sc::Plan>,
+) -> Result<Relation> {
     use sc::plan::OpType;
     match plan.and_then(|plan| plan.op_type).ok_or_else(|| missing("plan"))? {
-        OpType::Root(root) => read_relation(session, &root),
+        OpType::Root(root) => read_relation(session, runner, &root).await,
         OpType::Command(_) => Err(SparkError::new(
             ErrorKind::IllegalArgument,
             "INVALID_PLAN_INPUT",
@@ -426,9 +426,4 @@ fn plan_relation(session: &ConnectSession, plan: Option<sc::Plan>) -> Result<Rel
         )),
         OpType::CompressedOperation(_) => Err(unsupported("A compressed plan")),
     }
-}
-
-pub(crate) struct CommandOutput {
-    pub(crate) schema: Schema,
-    pub(crate) batches: Vec<RecordBatch>,
 }

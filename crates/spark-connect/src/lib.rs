@@ -6,6 +6,7 @@
 
 pub mod application;
 pub mod arrow_ipc;
+mod catalog;
 pub mod convert;
 pub mod direct;
 pub mod errors;
@@ -14,6 +15,7 @@ pub mod operation;
 pub mod server;
 pub mod service;
 pub mod session;
+mod write;
 
 #[expect(clippy::all, unreachable_pub, reason = "generated code")]
 mod generated {

@@ -84,6 +84,10 @@ fn a_frozen_configuration_reports_what_it_does_not_take() {
     let warning = conf.set(Origin::Program, "spark.executor.memory", "2g").unwrap();
     expect![[r#"spark.executor.memory: "2g" from the program is ignored; "1g" from --executor-memory is in force"#]]
         .assert_eq(&warning.to_string());
+    assert_eq!(conf.set(Origin::Computed, "spark.executor.memory", "3g"), None);
+    assert_eq!(conf.get(&table::EXECUTOR_MEMORY).unwrap(), 1 << 30);
+    assert_eq!(conf.set(Origin::Computed, "spark.executor.cores", "3"), None);
+    assert_eq!(conf.get(&table::EXECUTOR_CORES).unwrap(), Some(3));
     assert_eq!(conf.set(Origin::Program, "spark.sql.shuffle.partitions", "7"), None);
     assert_eq!(conf.get(&table::SHUFFLE_PARTITIONS).unwrap(), 7);
 }

@@ -10,7 +10,7 @@ mod types;
 pub use expression::{expression, expressions, sort_orders};
 pub use literal::literal;
 pub use relation::{Lookup, relation, storage_relation};
-pub(crate) use relation::{options, sql_statement};
+pub(crate) use relation::{options, schema_text, sql_statement};
 pub use types::{data_type, data_type_to_proto, schema_of, schema_to_proto};
 
 use spark_sql_parser::error::{ErrorKind, SparkError};

@@ -340,8 +340,12 @@ pub(crate) fn options(options: &HashMap<String, String>) -> BTreeMap<String, Str
 }
 
 /// A schema as DDL or as Spark's JSON.
-fn schema_text(text: &str) -> Result<Schema, SparkError> {
-    spark_sql_parser::parse_schema(text)
+pub(crate) fn schema_text(text: &str) -> Result<Schema, SparkError> {
+    if text.trim_start().starts_with('{') {
+        Schema::from_json(text)
+    } else {
+        spark_sql_parser::parse_schema(text)
+    }
 }
 
 fn join_kind(kind: sc::join::JoinType) -> JoinKind {
