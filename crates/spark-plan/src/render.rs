@@ -148,10 +148,10 @@ pub fn show_string(
         table(&mut out, &header, &data, truncate > 0);
     }
     if vertical && data.is_empty() {
-        out.push_str("(0 rows)\n");
+        out.push_str("(0 rows)");
     } else if more {
         let noun = if rows == 1 { "row" } else { "rows" };
-        out.push_str(&format!("only showing top {rows} {noun}\n"));
+        out.push_str(&format!("only showing top {rows} {noun}"));
     }
     out
 }
