@@ -42,11 +42,13 @@
 
 mod action;
 mod event;
+mod exclusion;
 mod executors;
 mod ids;
 mod job;
 mod map_output;
 mod options;
+mod pools;
 mod scheduler;
 pub mod simulation;
 mod stage;

@@ -115,6 +115,9 @@ pub struct ExclusionOptions {
     pub max_failed_executors_per_host: u32,
     /// `timeout`: how long an exclusion in the application lasts.
     pub timeout: Duration,
+    /// `spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout`: how long a task that no
+    /// executor may take waits for another executor before its stage is given up.
+    pub unschedulable_timeout: Duration,
 }
 
 impl Default for ExclusionOptions {
@@ -127,6 +130,7 @@ impl Default for ExclusionOptions {
             max_failed_tasks_per_executor: 2,
             max_failed_executors_per_host: 2,
             timeout: Duration::from_secs(3600),
+            unschedulable_timeout: Duration::from_secs(120),
         }
     }
 }

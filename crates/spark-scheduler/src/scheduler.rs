@@ -2,12 +2,13 @@
 //!
 //! One file per concern: [`jobs`] (submission, end, release), [`stages`] (which stage runs when),
 //! [`tasks`] (ends of task attempts), [`losses`] (executors and map output), [`offers`] (who gets
-//! a slot), [`check`] (invariants).
+//! a slot), [`slow`] (speculation, tasks that can run nowhere), [`check`] (invariants).
 
 mod check;
 mod jobs;
 mod losses;
 mod offers;
+mod slow;
 mod stages;
 mod tasks;
 
@@ -18,6 +19,7 @@ use indexmap::IndexMap;
 
 use crate::action::{Action, Demand};
 use crate::event::Event;
+use crate::exclusion::ApplicationExclusion;
 use crate::executors::{ExecutorIndex, Executors};
 use crate::ids::{JobId, ShuffleId, StageId, TaskId, Time};
 use crate::map_output::{MapOutputTracker, MapOutputs};
@@ -44,6 +46,9 @@ pub struct Scheduler {
     /// Stages to look at again at `resubmit_at`: failed ones, and running ones that miss input.
     resubmit: BTreeSet<StageId>,
     resubmit_at: Option<Time>,
+    /// When to look for slow tasks next.
+    speculation_at: Option<Time>,
+    application_exclusion: ApplicationExclusion,
     next_task: u64,
     next_set: u64,
     /// What was said last with [`Action::DemandChanged`], lowered as work was done since.
@@ -84,6 +89,8 @@ impl Scheduler {
             executors: Executors::default(),
             resubmit: BTreeSet::new(),
             resubmit_at: None,
+            speculation_at: None,
+            application_exclusion: ApplicationExclusion::default(),
             next_task: 0,
             next_set: 0,
             demand_said: Demand::default(),
@@ -126,15 +133,30 @@ impl Scheduler {
         if self.resubmit_at.is_some_and(|at| at <= self.now) {
             self.resubmit_stages(actions);
         }
+        if self.speculation_at.is_some_and(|at| at <= self.now) {
+            self.find_slow_tasks();
+        }
+        self.application_exclusion.expire(self.now);
+        self.give_up_excluded(actions);
         self.make_offers(full_round, actions);
         self.say_demand(actions);
-        #[cfg(debug_assertions)]
-        self.check_sometimes();
+        if cfg!(debug_assertions) {
+            self.check_sometimes();
+        }
     }
 
     /// The next moment at which [`Event::Wakeup`] must be sent; `None` if nothing waits for time.
     pub fn next_wakeup(&self) -> Option<Time> {
-        [self.resubmit_at, self.locality_wakeup()].into_iter().flatten().min()
+        [
+            self.resubmit_at,
+            self.speculation_at,
+            self.locality_wakeup(),
+            self.application_exclusion.next_expiry(),
+            self.unschedulable_wakeup(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The map output of a live shuffle.
@@ -197,7 +219,8 @@ impl Scheduler {
         if self.executors.iter().all(|(_, e)| e.free_cores < set.cpus || e.decommissioned) {
             return Some(PendingReason::AllSlotsTaken);
         }
-        set.locality_wakeup(&self.options).map(PendingReason::LocalityWait)
+        let wait = set.locality_wakeup(&self.options).map(PendingReason::LocalityWait);
+        wait.or_else(|| self.options.exclusion.map(|_| PendingReason::Excluded))
     }
 
     /// The settings.

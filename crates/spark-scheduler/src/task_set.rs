@@ -7,10 +7,11 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::action::Locality;
+use crate::exclusion::StageExclusion;
 use crate::executors::{Executor, Executors};
 use crate::ids::{ExecutorId, JobId, StageId, Time};
 use crate::job::{StageSpec, TaskLocation};
-use crate::options::SchedulerOptions;
+use crate::options::{ExclusionOptions, SchedulerOptions, SpeculationOptions};
 
 /// A task set's name; never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -64,6 +65,9 @@ pub(crate) struct TaskSet {
     /// Run times of successful attempts, for speculation; only kept if speculation is on.
     pub(crate) run_times: Vec<Duration>,
     pub(crate) speculatable: VecDeque<u32>,
+    pub(crate) exclusion: StageExclusion,
+    /// Since when a task of it has had no executor that may take it.
+    pub(crate) unschedulable_since: Option<Time>,
     preferences: Vec<Vec<TaskLocation>>,
     pending: PendingTasks,
     delay: DelayScheduling,
@@ -140,6 +144,8 @@ impl TaskSet {
             listed: false,
             run_times: Vec::new(),
             speculatable: VecDeque::new(),
+            exclusion: StageExclusion::default(),
+            unschedulable_since: None,
             preferences,
             pending: PendingTasks::default(),
             delay: DelayScheduling {
@@ -188,15 +194,14 @@ impl TaskSet {
         let attempt = task.attempts;
         task.attempts += 1;
         self.running += 1;
-        if speculative {
-            task.speculatable = false;
-        }
+        debug_assert!(speculative || task.copies_running == 1);
         attempt
     }
 
     /// An attempt ended, however; call after noting success or giving up, so that a task which is
     /// done does not wait again.
     pub(crate) fn attempt_ended(&mut self, index: u32) {
+        self.forget_slow(index);
         let task = &mut self.tasks[index as usize];
         task.copies_running -= 1;
         self.running -= 1;
@@ -210,6 +215,7 @@ impl TaskSet {
 
     /// The partition is done, by an attempt of this set or of an earlier one. Says whether that is new.
     pub(crate) fn succeeded(&mut self, index: u32) -> bool {
+        self.forget_slow(index);
         let task = &mut self.tasks[index as usize];
         if task.successful {
             return false;
@@ -243,6 +249,50 @@ impl TaskSet {
             self.waiting += 1;
             self.enlist(index);
         }
+    }
+
+    // ---- slow tasks ----------------------------------------------------------------------------
+
+    /// Whether so many tasks are done that the others can be called slow.
+    pub(crate) fn may_have_slow_tasks(&self, options: &SpeculationOptions) -> bool {
+        let tasks = self.tasks.len();
+        let enough = ((tasks as f64 * options.quantile) as usize).max(1);
+        !self.zombie && tasks > 1 && self.running > 0 && self.done >= enough
+    }
+
+    /// How long a task may run before it is called slow; `None` if nothing is known of the set.
+    pub(crate) fn slow_threshold(&mut self, options: &SpeculationOptions) -> Option<Duration> {
+        if self.run_times.is_empty() {
+            return None;
+        }
+        let middle = self.run_times.len() / 2;
+        let (_, median, _) = self.run_times.select_nth_unstable(middle);
+        Some(median.mul_f64(options.multiplier).max(options.min_task_runtime))
+    }
+
+    /// The task gets a second copy as soon as an executor is free for it.
+    pub(crate) fn speculate(&mut self, index: u32) {
+        let task = &mut self.tasks[index as usize];
+        if !task.speculatable && !task.successful && !task.given_up && task.copies_running == 1 {
+            task.speculatable = true;
+            self.speculatable.push_back(index);
+        }
+    }
+
+    fn forget_slow(&mut self, index: u32) {
+        if std::mem::take(&mut self.tasks[index as usize].speculatable) {
+            self.speculatable.retain(|slow| *slow != index);
+        }
+    }
+
+    /// Whether a task waits to be launched.
+    pub(crate) fn waits(&self, index: u32) -> bool {
+        self.tasks[index as usize].waits()
+    }
+
+    /// Any task that waits to be launched.
+    pub(crate) fn some_waiting(&self) -> Option<u32> {
+        self.tasks.iter().position(Task::waits).map(|index| index as u32)
     }
 
     fn enlist(&mut self, index: u32) {
@@ -286,7 +336,7 @@ impl TaskSet {
         &mut self,
         executor: &Executor,
         level: Locality,
-        mut usable: impl FnMut(u32) -> bool,
+        exclusion: Option<&ExclusionOptions>,
     ) -> Option<Offered> {
         let list = match level {
             Locality::ProcessLocal => self.pending.by_executor.get_mut(&executor.id)?,
@@ -294,24 +344,30 @@ impl TaskSet {
             Locality::NoPref => &mut self.pending.without_preference,
             Locality::Any => &mut self.pending.with_preference,
         };
-        let index = pop_waiting(list, &self.tasks, &mut usable)?;
+        let failures = &self.exclusion;
+        let usable =
+            |index| exclusion.is_none_or(|options| failures.allows_task(index, executor, options));
+        let index = pop_waiting(list, &self.tasks, usable)?;
         Some(Offered { index, locality: level, speculative: false })
     }
 
-    /// A task that is slow elsewhere and shall get a second copy on this executor.
+    /// A task that is slow elsewhere and shall get a second copy on this executor, where `there`
+    /// run. (Spark asks for another host. Executors that share a host are the rule in
+    /// `local-cluster`, and one of them may be the slow one.)
     pub(crate) fn offer_speculative(
         &mut self,
-        mut usable: impl FnMut(u32) -> bool,
+        executor: &Executor,
+        there: &[u32],
+        exclusion: Option<&ExclusionOptions>,
     ) -> Option<Offered> {
-        let tasks = &mut self.tasks;
-        self.speculatable.retain(|index| {
-            let task = &mut tasks[*index as usize];
-            let keep = !task.successful && !task.given_up && task.copies_running == 1;
-            task.speculatable = keep;
-            keep
-        });
-        let at = self.speculatable.iter().position(|index| usable(*index))?;
+        let failures = &self.exclusion;
+        let usable = |index: &u32| {
+            !there.contains(index)
+                && exclusion.is_none_or(|options| failures.allows_task(*index, executor, options))
+        };
+        let at = self.speculatable.iter().position(usable)?;
         let index = self.speculatable.remove(at)?;
+        self.tasks[index as usize].speculatable = false;
         Some(Offered { index, locality: Locality::Any, speculative: true })
     }
 
@@ -415,16 +471,15 @@ impl TaskSet {
         assert_eq!(self.running, running as usize, "running tasks of {:?}", self.id);
         let done = self.tasks.iter().filter(|t| t.successful).count();
         assert_eq!(self.done, done, "finished tasks of {:?}", self.id);
+        let slow = self.tasks.iter().filter(|t| t.speculatable).count();
+        assert_eq!(self.speculatable.len(), slow, "slow tasks of {:?}", self.id);
+        assert!(self.tasks.iter().all(|t| t.copies_running <= 2), "copies in {:?}", self.id);
         assert!(self.partitions.is_sorted(), "partitions of {:?} are in order", self.id);
     }
 }
 
 /// Takes the topmost task that waits and is usable; drops what waits no more.
-fn pop_waiting(
-    list: &mut Vec<u32>,
-    tasks: &[Task],
-    usable: &mut impl FnMut(u32) -> bool,
-) -> Option<u32> {
+fn pop_waiting(list: &mut Vec<u32>, tasks: &[Task], usable: impl Fn(u32) -> bool) -> Option<u32> {
     let mut at = list.len();
     while at > 0 {
         at -= 1;

@@ -11,7 +11,6 @@ const EVENTS_PER_FULL_CHECK: u64 = 1024;
 const SMALL_STATE_TASKS: usize = 256;
 
 impl Scheduler {
-    #[cfg(debug_assertions)]
     pub(super) fn check_sometimes(&self) {
         let tasks: usize = self.task_sets.values().map(|set| set.tasks.len()).sum();
         if tasks <= SMALL_STATE_TASKS || self.events.is_multiple_of(EVENTS_PER_FULL_CHECK) {

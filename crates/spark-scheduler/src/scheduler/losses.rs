@@ -37,6 +37,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let Some((index, executor)) = self.executors.remove(id) else { return };
+        self.application_exclusion.executor_removed(id);
         self.executors_changed();
         let touched = match loss.map_output {
             MapOutputFate::Kept => Vec::new(),

@@ -1,57 +1,150 @@
 //! Who gets a free slot (Spark's `resourceOffers`).
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use super::{RunningTask, Scheduler, SetOrder};
 use crate::action::{Action, Locality, TaskDescription};
-use crate::executors::ExecutorIndex;
+use crate::executors::{Executor, ExecutorIndex};
 use crate::ids::{TaskId, Time};
-use crate::task_set::{Offered, TaskSetId};
+use crate::options::{PoolOptions, SchedulingMode};
+use crate::pools::{DEFAULT_POOL, Share};
+use crate::task_set::{Offered, TaskSet, TaskSetId};
+
+/// One round of offers. Free slots only get fewer in it, so a set that found nothing on any free
+/// executor is done for the round.
+struct Round {
+    order: Order,
+    /// The nearest level of each set that has preferences and launched something.
+    nearest: BTreeMap<TaskSetId, Locality>,
+}
+
+enum Order {
+    /// Sets before this one are done.
+    Fifo {
+        from: Option<SetOrder>,
+    },
+    Fair {
+        done: BTreeSet<TaskSetId>,
+    },
+}
 
 impl Scheduler {
-    /// Fills the free slots, one task at a time, executors in turn. `full` says that the round
-    /// is about all slots and not about one that became free.
+    /// Fills the free slots, one task at a time, executors in turn. `full` says that the round is
+    /// about all slots and not about one that became free.
     pub(super) fn make_offers(&mut self, full: bool, actions: &mut Vec<Action>) {
-        let mut from: Option<SetOrder> = None;
-        let mut nearest: Option<Locality> = None;
+        if self.runnable.is_empty() || !self.executors.has_free() {
+            return;
+        }
+        let order = match self.options.mode {
+            SchedulingMode::Fifo => Order::Fifo { from: None },
+            SchedulingMode::Fair => Order::Fair { done: BTreeSet::new() },
+        };
+        let mut round = Round { order, nearest: BTreeMap::new() };
         while self.executors.has_free() {
-            // A set that found nothing on any free executor finds nothing in this round any more,
-            // so the search goes on from the set served last.
-            let next = match from {
-                None => self.runnable.first(),
-                Some(order) => self.runnable.range(order..).next(),
-            };
-            let Some(order) = next.copied() else { break };
-            if let Some(served) = from.filter(|from| from.2 != order.2 && nearest.is_some()) {
-                self.round_over(served.2, nearest.take(), false, full);
-            }
-            match self.offer_set(order.2) {
+            let Some(order) = self.next_set(&round) else { break };
+            let id = order.2;
+            match self.offer_set(id) {
                 Some((executor, offered)) => {
-                    nearest = Some(nearest.map_or(offered.locality, |l| l.min(offered.locality)));
-                    self.launch(order.2, executor, offered, actions);
-                    from = Some(order);
+                    if self.task_sets[&id].has_preferences() {
+                        let nearest = round.nearest.entry(id).or_insert(offered.locality);
+                        *nearest = offered.locality.min(*nearest);
+                    }
+                    self.launch(id, executor, offered, actions);
+                    if let Order::Fifo { from } = &mut round.order {
+                        *from = Some(order);
+                    }
                 }
                 None => {
-                    self.round_over(order.2, nearest.take(), true, full);
-                    from = Some((order.0, order.1, TaskSetId(order.2.0 + 1)));
+                    let nearest = round.nearest.remove(&id);
+                    self.round_over(id, nearest, true, full);
+                    match &mut round.order {
+                        Order::Fifo { from } => {
+                            *from = Some((order.0, order.1, TaskSetId(id.0 + 1)));
+                        }
+                        Order::Fair { done } => {
+                            done.insert(id);
+                        }
+                    }
                 }
             }
         }
-        if let (Some(order), Some(_)) = (from, nearest) {
-            self.round_over(order.2, nearest, false, full);
+        for (id, nearest) in round.nearest {
+            self.round_over(id, Some(nearest), false, full);
         }
+    }
+
+    fn next_set(&self, round: &Round) -> Option<SetOrder> {
+        match &round.order {
+            Order::Fifo { from: None } => self.runnable.first().copied(),
+            Order::Fifo { from: Some(order) } => self.runnable.range(order..).next().copied(),
+            Order::Fair { done } => self.next_fair(done),
+        }
+    }
+
+    /// The set most behind its share.
+    fn next_fair(&self, done: &BTreeSet<TaskSetId>) -> Option<SetOrder> {
+        let pool = |set: &TaskSet| set.pool.clone().unwrap_or_else(|| Arc::from(DEFAULT_POOL));
+        let mut running: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+        for set in self.task_sets.values() {
+            *running.entry(pool(set)).or_insert(0) += set.running as u32;
+        }
+        let share = |order: &SetOrder| {
+            let name = pool(&self.task_sets[&order.2]);
+            let options = self.options.pools.get(&name).copied().unwrap_or_default();
+            Share { running: running.get(&name).copied().unwrap_or(0), name, options }
+        };
+        let within = |order: &SetOrder| {
+            let name = Arc::from(format!("{:020}-{:020}", order.0.0, order.1.0));
+            let running = self.task_sets[&order.2].running as u32;
+            Share { name, running, options: PoolOptions::default() }
+        };
+        let candidates = self.runnable.iter().filter(|order| !done.contains(&order.2));
+        candidates.copied().min_by(|a, b| {
+            let (a_pool, b_pool) = (share(a), share(b));
+            a_pool.compare(&b_pool).then_with(|| match a_pool.options.mode {
+                SchedulingMode::Fifo => a.cmp(b),
+                SchedulingMode::Fair => within(a).compare(&within(b)),
+            })
+        })
     }
 
     /// One task of the set on one of the free executors, the nearest level first.
     fn offer_set(&mut self, id: TaskSetId) -> Option<(ExecutorIndex, Offered)> {
         let set = self.task_sets.get_mut(&id)?;
-        for level in set.allowed_levels(&self.options, self.now) {
-            for index in self.executors.free_in_turn() {
-                let Some(executor) = self.executors.get(index) else { continue };
-                if executor.free_cores < set.cpus {
-                    continue;
+        let exclusion = self.options.exclusion.as_ref();
+        let application = &self.application_exclusion;
+        let cpus = set.cpus;
+        let takes = |executor: &Executor, set: &TaskSet| {
+            executor.free_cores >= cpus
+                && (exclusion.is_none()
+                    || application.allows(executor) && set.exclusion.allows(executor))
+        };
+        if set.waiting > 0 {
+            for level in set.allowed_levels(&self.options, self.now) {
+                for index in self.executors.free_in_turn() {
+                    let Some(executor) = self.executors.get(index) else { continue };
+                    if takes(executor, set)
+                        && let Some(offered) = set.offer(executor, level, exclusion)
+                    {
+                        return Some((index, offered));
+                    }
                 }
-                if let Some(offered) = set.offer(executor, level, |_| true) {
-                    return Some((index, offered));
-                }
+            }
+        }
+        for index in self.executors.free_in_turn() {
+            let Some(executor) = self.executors.get(index) else { continue };
+            if set.speculatable.is_empty() || !takes(executor, set) {
+                continue;
+            }
+            let there: Vec<u32> = self
+                .running
+                .values()
+                .filter(|run| run.set == id && run.executor == index)
+                .map(|run| run.index)
+                .collect();
+            if let Some(offered) = set.offer_speculative(executor, &there, exclusion) {
+                return Some((index, offered));
             }
         }
         None

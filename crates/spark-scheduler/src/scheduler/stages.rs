@@ -118,6 +118,9 @@ impl Scheduler {
         let Some(set) = active else { return };
         self.retire_set(set);
         if let Some(set) = self.task_sets.get(&set) {
+            if let Some(options) = &self.options.exclusion {
+                self.application_exclusion.stage_succeeded(&set.exclusion, options, self.now);
+            }
             let (attempt, outcome) = (set.stage_attempt, StageOutcome::Succeeded);
             actions.push(Action::StageCompleted { stage: id, attempt, outcome });
         }

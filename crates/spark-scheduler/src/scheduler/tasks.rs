@@ -33,7 +33,7 @@ impl Scheduler {
                 let place = self.place(run.executor);
                 self.task_failed(task, run, failure, &place, actions);
             }
-            TaskOutcome::FetchFailed(failure) => self.fetch_failed(task, run, &failure, actions),
+            TaskOutcome::FetchFailed(failure) => self.fetch_failed(run, &failure, actions),
             TaskOutcome::Killed { .. } => self.attempt_ended(run),
         }
         self.drop_finished_set(run.set);
@@ -60,8 +60,7 @@ impl Scheduler {
         let Some(set) = self.task_sets.get(&run.set) else { return };
         let (id, attempt) = (set.stage, set.stage_attempt);
         let partition = set.partitions[run.index as usize];
-        let valid = self.stages.get(&id).is_some_and(|s| attempt >= s.oldest_valid_attempt);
-        if !valid {
+        if !self.counts(id, attempt, run.set) {
             return self.attempt_ended(run);
         }
         match self.take_output(id, partition, task, run, output, actions) {
@@ -82,6 +81,16 @@ impl Scheduler {
                 self.task_failed(task, run, failure, &place, actions);
             }
         }
+    }
+
+    /// Whether a success of this attempt may still be used.
+    fn counts(&self, id: StageId, attempt: u32, set: TaskSetId) -> bool {
+        let Some(stage) = self.stages.get(&id) else { return false };
+        // Once an indeterminate map stage is complete its output is read. If some is lost then, a
+        // late twin of the attempt that made it would put other rows in its place.
+        let replaces =
+            stage.indeterminate && stage.shuffle().is_some() && stage.active_set() != Some(set);
+        attempt >= stage.oldest_valid_attempt && !replaces
     }
 
     /// Registers what the attempt made; `false` if the partition had been made before.
@@ -140,6 +149,7 @@ impl Scheduler {
             others = set.tasks[run.index as usize].copies_running > 1;
             if first && self.options.speculation.is_some() {
                 set.run_times.push(self.now.since(run.launched));
+                self.watch_for_slow_tasks(run.set);
             }
         }
         let Some(stage) = self.stages.get(&id) else { return };
@@ -231,6 +241,11 @@ impl Scheduler {
             FailureKind::Counted => {
                 state.failures += 1;
                 let failures = state.failures;
+                if let Some(options) = &self.options.exclusion
+                    && let Some(executor) = self.executors.get(run.executor)
+                {
+                    set.exclusion.failed(run.index, executor, options);
+                }
                 if let Some(stage) = self.stages.get_mut(&stage) {
                     stage.failures.insert(partition, failures);
                 }
@@ -247,7 +262,6 @@ impl Scheduler {
 
     fn fetch_failed(
         &mut self,
-        task: TaskId,
         run: RunningTask,
         failure: &FetchFailure,
         actions: &mut Vec<Action>,

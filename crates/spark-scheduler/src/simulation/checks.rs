@@ -36,6 +36,8 @@ pub(super) struct Checks {
     /// Who was allowed to commit and has not failed since.
     committers: BTreeMap<(StageId, u32), TaskId>,
     running: BTreeMap<TaskId, (StageId, u32)>,
+    /// Where each task of each stage attempt failed.
+    failed_on: BTreeSet<(StageId, u32, u32, ExecutorId)>,
     silent: bool,
 }
 
@@ -52,6 +54,7 @@ impl Checks {
             made: BTreeMap::new(),
             committers: BTreeMap::new(),
             running: BTreeMap::new(),
+            failed_on: BTreeSet::new(),
             silent: false,
         }
     }
@@ -107,6 +110,9 @@ impl Checks {
         let partition = (description.stage, description.partition);
         if counted {
             *self.failures.entry(partition).or_insert(0) += 1;
+            if !run.kill_sent {
+                self.failed_on.insert((key.0, key.1, key.2, run.executor.clone()));
+            }
         }
         self.running.remove(&task);
         if self.committers.get(&partition) == Some(&task) {
@@ -164,6 +170,9 @@ impl Checks {
         let copies = self.copies.entry(key).or_insert(0);
         *copies += 1;
         assert!(*copies <= 1 + u32::from(description.speculative), "{key:?} runs twice");
+        let excluded = self.options.exclusion.is_some()
+            && self.failed_on.contains(&(key.0, key.1, key.2, run.executor.clone()));
+        assert!(!excluded, "{key:?} failed on {} before", run.executor);
         self.running.insert(description.task, (description.stage, description.partition));
         for parent in &spec.parents {
             let complete = scheduler.map_outputs(*parent).is_some_and(|o| o.is_complete());
@@ -213,7 +222,7 @@ impl Checks {
         } else if message.contains("maximum allowable number of times") {
             self.fetch_failures.values().any(|failures| *failures >= attempts)
         } else if message.contains("cannot run anywhere due to") {
-            self.options.exclusion.is_some()
+            self.options.exclusion.is_some() && !self.failed_on.is_empty()
         } else {
             message.contains("indeterminate output")
                 || message.contains("made by no stage")

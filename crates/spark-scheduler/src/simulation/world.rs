@@ -550,6 +550,7 @@ fn options(random: &mut Random) -> SchedulerOptions {
     if random.percent(20) {
         options.exclusion = Some(ExclusionOptions {
             timeout: Duration::from_millis(random.between(100, 2000)),
+            unschedulable_timeout: Duration::from_millis(random.between(0, 500)),
             ..ExclusionOptions::default()
         });
     }
