@@ -77,7 +77,9 @@ pub fn decode(
         COALESCE => Arc::new(SparkExec::new(Operator::Coalesce(size(number(0)?)), input()?)),
         TAIL => Arc::new(SparkExec::new(Operator::Tail(size(number(0)?)), input()?)),
         other => {
-            return datafusion::common::internal_err!("an encoded operator has the unknown tag {other}");
+            return datafusion::common::internal_err!(
+                "an encoded operator has the unknown tag {other}"
+            );
         }
     };
     Ok(Some(plan))

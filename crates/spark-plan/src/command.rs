@@ -134,9 +134,7 @@ pub async fn execute_command(
         }
         Command::DropView { name, if_exists } => view::drop(session, name, *if_exists),
         Command::CreateTable(create) => table::create(session, create, runner).await,
-        Command::DropTable { name, if_exists, purge: _ } => {
-            table::drop(session, name, *if_exists)
-        }
+        Command::DropTable { name, if_exists, purge: _ } => table::drop(session, name, *if_exists),
         Command::Insert(insert) => write::insert(session, insert, runner).await,
         Command::InsertOverwriteDirectory { path, format, options, query } => {
             let plan = Resolver::new(session).with_runner(runner).resolve(query).await?;
@@ -196,9 +194,7 @@ pub async fn execute_command(
             let rows = schema.fields.into_iter().map(|f| vec![f.name]).collect();
             CommandOutput::texts(&["col_name"], rows)
         }
-        Command::ShowCatalogs => {
-            CommandOutput::texts(&["catalog"], vec![vec![CATALOG.to_owned()]])
-        }
+        Command::ShowCatalogs => CommandOutput::texts(&["catalog"], vec![vec![CATALOG.to_owned()]]),
         Command::UseDatabase(name) => {
             if matches!(name.as_slice(), [only] if only.eq_ignore_ascii_case(CATALOG)) {
                 return Ok(CommandOutput::empty());
@@ -252,9 +248,7 @@ pub async fn execute_command(
             )
             .with("catalogName", format!("`{name}`")))
         }
-        Command::DescribeDatabase { name, extended: _ } => {
-            table::describe_database(session, name)
-        }
+        Command::DescribeDatabase { name, extended: _ } => table::describe_database(session, name),
         Command::ShowCreateTable { table } => table::show_create(session, table),
         Command::ShowTableProperties { table, key } => {
             table::properties(session, table, key.as_deref())

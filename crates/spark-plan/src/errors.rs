@@ -111,9 +111,9 @@ pub(crate) fn unresolved_column(name: &[String], candidates: &[Vec<String>]) -> 
 /// does: the common prefix of all qualifiers is dropped, five are kept.
 fn suggestions(name: &[String], candidates: &[Vec<String>]) -> String {
     let single = name.len() == 1;
-    let same_qualifier = candidates.windows(2).all(|pair| {
-        pair[0][..pair[0].len() - 1] == pair[1][..pair[1].len() - 1]
-    });
+    let same_qualifier = candidates
+        .windows(2)
+        .all(|pair| pair[0][..pair[0].len() - 1] == pair[1][..pair[1].len() - 1]);
     let shortened: Vec<Vec<String>> = candidates
         .iter()
         .map(|c| {
@@ -126,10 +126,8 @@ fn suggestions(name: &[String], candidates: &[Vec<String>]) -> String {
         })
         .collect();
     let wanted = name.join(".");
-    let mut scored: Vec<(usize, String)> = shortened
-        .iter()
-        .map(|c| (strsim::levenshtein(&c.join("."), &wanted), quoted(c)))
-        .collect();
+    let mut scored: Vec<(usize, String)> =
+        shortened.iter().map(|c| (strsim::levenshtein(&c.join("."), &wanted), quoted(c))).collect();
     scored.sort_by_key(|(distance, _)| *distance);
     scored.dedup_by(|a, b| a.1 == b.1);
     scored.into_iter().take(5).map(|(_, text)| text).collect::<Vec<_>>().join(", ")

@@ -155,11 +155,12 @@ pub(crate) fn lookup<'a>(
             }
             let depth = match plan_id {
                 None => 0,
-                Some(id) => match field.plan_ids.iter().filter(|(p, _)| *p == id).map(|p| p.1).min()
-                {
-                    Some(depth) => depth,
-                    None => continue,
-                },
+                Some(id) => {
+                    match field.plan_ids.iter().filter(|(p, _)| *p == id).map(|p| p.1).min() {
+                        Some(depth) => depth,
+                        None => continue,
+                    }
+                }
             };
             if found.iter().any(|(i, _)| fields[*i].internal == field.internal) {
                 continue;

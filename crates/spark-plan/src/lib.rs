@@ -25,9 +25,7 @@ mod state;
 mod text;
 mod visit;
 
-pub use command::{
-    CommandOutput, TableMode, TableWrite, execute_command, save, save_as_table,
-};
+pub use command::{CommandOutput, TableMode, TableWrite, execute_command, save, save_as_table};
 pub use field::{OutputField, ResolvedPlan, schema_of};
 pub use physical::{explain, plan_physical};
 pub use render::{Render, html_string, show_string, tree_string};

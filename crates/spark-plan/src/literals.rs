@@ -55,7 +55,10 @@ fn literal(array: &dyn Array, row: usize, data_type: &DataType) -> Result<Litera
         ScalarValue::TimestampMicrosecond(Some(v), Some(_)) => Literal::Timestamp(v),
         ScalarValue::TimestampMicrosecond(Some(v), None) => Literal::TimestampNtz(v),
         other => {
-            return Err(unsupported(format!("a pivot over values of the type {}", other.data_type())));
+            return Err(unsupported(format!(
+                "a pivot over values of the type {}",
+                other.data_type()
+            )));
         }
     })
 }

@@ -87,9 +87,8 @@ impl UserDefinedLogicalNodeCore for SparkNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |exprs: &[Expr]| {
-            exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match &self.kind {
             NodeKind::LocalSort(order) => {
                 let order: Vec<String> = order.iter().map(ToString::to_string).collect();

@@ -188,8 +188,7 @@ impl ExecutionPlan for SparkExec {
             Operator::Tail(rows) => {
                 let input = self.input.execute(partition, context)?;
                 let rows = *rows;
-                let stream =
-                    futures::stream::once(last_rows(input, rows)).try_flatten();
+                let stream = futures::stream::once(last_rows(input, rows)).try_flatten();
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
             }
             Operator::LocalSort(_) | Operator::Exchange(_) => {

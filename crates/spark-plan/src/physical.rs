@@ -9,18 +9,20 @@ use datafusion::common::{JoinType, config::ConfigOptions};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties, Partitioning, displayable,
 };
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use spark_sql_parser::ast::ExplainMode;
 
@@ -65,7 +67,7 @@ pub(crate) fn physical_rules(
     for rule in PhysicalOptimizer::new().rules {
         let name = rule.name().to_owned();
         if name == "SanityCheckPlan" {
-            rules.push(Arc::new(ReplaceMarkers));
+            rules.push(Arc::new(ReplaceMarkers { staged }));
         }
         rules.push(rule);
         if name == "join_selection" {
@@ -86,8 +88,7 @@ impl QueryPlanner for Planner {
         logical_plan: &LogicalPlan,
         session: &dyn datafusion::catalog::Session,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let planner =
-            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)]);
         planner.create_physical_plan(logical_plan, session).await
     }
 }
@@ -178,10 +179,7 @@ impl JoinStrategy {
         size_of(plan).is_some_and(|bytes| bytes <= limit)
     }
 
-    fn hash_join(
-        &self,
-        join: &HashJoinExec,
-    ) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+    fn hash_join(&self, join: &HashJoinExec) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
         if join.null_aware {
             if !self.staged || join.right().output_partitioning().partition_count() == 1 {
                 return Ok(None);
@@ -300,7 +298,29 @@ fn has_broadcast_hint(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// Puts DataFusion's operators where our markers kept their places.
 #[derive(Debug)]
-struct ReplaceMarkers;
+struct ReplaceMarkers {
+    staged: bool,
+}
+
+/// LIMIT takes the first partitions' rows first, as Spark does, where all partitions run in this process.
+fn ordered_limit(
+    node: &Arc<dyn ExecutionPlan>,
+) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(coalesce) = node.downcast_ref::<CoalescePartitionsExec>()
+        && let Some(fetch) = coalesce.fetch()
+    {
+        let input = single(Arc::clone(coalesce.input()));
+        return Ok(Some(Arc::new(GlobalLimitExec::new(input, 0, Some(fetch)))));
+    }
+    if let Some(limit) = node.downcast_ref::<GlobalLimitExec>()
+        && let Some(coalesce) = limit.input().downcast_ref::<CoalescePartitionsExec>()
+        && coalesce.fetch().is_none()
+    {
+        let input = single(Arc::clone(coalesce.input()));
+        return Ok(Some(Arc::new(GlobalLimitExec::new(input, limit.skip(), limit.fetch()))));
+    }
+    Ok(None)
+}
 
 impl PhysicalOptimizerRule for ReplaceMarkers {
     fn optimize(
@@ -309,6 +329,11 @@ impl PhysicalOptimizerRule for ReplaceMarkers {
         _config: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
+            if !self.staged
+                && let Some(limit) = ordered_limit(&node)?
+            {
+                return Ok(Transformed::yes(limit));
+            }
             let Some(exec) = node.downcast_ref::<SparkExec>() else {
                 return Ok(Transformed::no(node));
             };

@@ -15,8 +15,19 @@ use crate::text::Formatter;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Render {
     /// The plan yields at most `rows + 1` rows; the last tells that there are more.
-    Show { fields: Vec<OutputField>, rows: usize, truncate: usize, vertical: bool, time_zone: String },
-    Html { fields: Vec<OutputField>, rows: usize, truncate: usize, time_zone: String },
+    Show {
+        fields: Vec<OutputField>,
+        rows: usize,
+        truncate: usize,
+        vertical: bool,
+        time_zone: String,
+    },
+    Html {
+        fields: Vec<OutputField>,
+        rows: usize,
+        truncate: usize,
+        time_zone: String,
+    },
 }
 
 impl Render {
@@ -139,8 +150,7 @@ pub fn show_string(
     time_zone: &str,
 ) -> String {
     let (data, more) = cells(batches, fields, rows, truncate, time_zone);
-    let header: Vec<String> =
-        fields.iter().map(|f| shorten(escape(&f.name), truncate)).collect();
+    let header: Vec<String> = fields.iter().map(|f| shorten(escape(&f.name), truncate)).collect();
     let mut out = String::new();
     if vertical {
         vertical_table(&mut out, &header, &data);
@@ -240,10 +250,7 @@ pub fn html_string(
     let (data, more) = cells(batches, fields, rows, truncate, time_zone);
     let line = |cells: &[String], tag: &str| {
         let inner: Vec<String> = cells.iter().map(|c| escape_html(c)).collect();
-        format!(
-            "<tr><{tag}>{}</{tag}></tr>\n",
-            inner.join(&format!("</{tag}><{tag}>"))
-        )
+        format!("<tr><{tag}>{}</{tag}></tr>\n", inner.join(&format!("</{tag}><{tag}>")))
     };
     let header: Vec<String> = fields.iter().map(|f| shorten(f.name.clone(), truncate)).collect();
     let mut out = String::from("<table border='1'>\n");
@@ -271,7 +278,10 @@ pub fn tree_string(schema: &Schema, level: Option<usize>) -> String {
 fn tree_fields(out: &mut String, schema: &Schema, prefix: &str, level: usize) {
     for field in &schema.fields {
         let name = type_word(&field.data_type);
-        out.push_str(&format!("{prefix}-- {}: {name} (nullable = {})\n", field.name, field.nullable));
+        out.push_str(&format!(
+            "{prefix}-- {}: {name} (nullable = {})\n",
+            field.name, field.nullable
+        ));
         tree_type(out, &field.data_type, &format!("{prefix}    |"), level);
     }
 }

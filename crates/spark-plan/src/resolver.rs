@@ -191,9 +191,8 @@ pub(crate) fn refreshed(rel: Rel) -> Result<Rel> {
 }
 
 pub(crate) fn project(input: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan> {
-    let projection =
-        datafusion::logical_expr::Projection::try_new(exprs, Arc::new(input))
-            .map_err(from_datafusion)?;
+    let projection = datafusion::logical_expr::Projection::try_new(exprs, Arc::new(input))
+        .map_err(from_datafusion)?;
     Ok(LogicalPlan::Projection(projection))
 }
 

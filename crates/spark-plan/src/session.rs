@@ -355,7 +355,9 @@ fn check_value(key: &str, value: &str) -> Result<()> {
         ErrorKind::IllegalArgument,
         "INVALID_CONF_VALUE.TYPE_MISMATCH",
         "22022",
-        format!("The value '{value}' in the config \"{key}\" is invalid. It should be of type {kind}."),
+        format!(
+            "The value '{value}' in the config \"{key}\" is invalid. It should be of type {kind}."
+        ),
     )
     .with("confName", key)
     .with("confValue", value)

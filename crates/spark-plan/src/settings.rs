@@ -90,10 +90,22 @@ pub fn is_core(key: &str) -> bool {
         && !key.starts_with("spark.sql.")
         && !key.starts_with("spark.connect.")
         && [
-            "spark.app.", "spark.cores.", "spark.driver.", "spark.executor.", "spark.master",
-            "spark.mesos.", "spark.submit.", "spark.task.", "spark.shuffle.", "spark.local.",
-            "spark.network.", "spark.rpc.", "spark.scheduler.", "spark.dynamicAllocation.",
-            "spark.authenticate", "spark.ui.",
+            "spark.app.",
+            "spark.cores.",
+            "spark.driver.",
+            "spark.executor.",
+            "spark.master",
+            "spark.mesos.",
+            "spark.submit.",
+            "spark.task.",
+            "spark.shuffle.",
+            "spark.local.",
+            "spark.network.",
+            "spark.rpc.",
+            "spark.scheduler.",
+            "spark.dynamicAllocation.",
+            "spark.authenticate",
+            "spark.ui.",
         ]
         .iter()
         .any(|prefix| key.starts_with(prefix))

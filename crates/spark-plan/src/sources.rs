@@ -40,9 +40,7 @@ pub(crate) async fn open(
 ) -> Result<OpenedSource> {
     let format = match format {
         Some(format) => format.to_owned(),
-        None => session
-            .get("spark.sql.sources.default")
-            .unwrap_or_else(|| "parquet".to_owned()),
+        None => session.get("spark.sql.sources.default").unwrap_or_else(|| "parquet".to_owned()),
     };
     let spec = SourceSpec { format, paths, schema, options };
     spark_datasource::open(&spec, &context(session)).await

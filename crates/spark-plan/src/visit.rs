@@ -1,6 +1,6 @@
 //! Walks over the plan language: inputs and expressions of a relation, children of an expression.
 
-use spark_sql_parser::ast::{Expr, FrameBound, Grouping, Relation, RelationKind, SortOrder};
+use spark_sql_parser::ast::{Expr, FrameBound, Grouping, Relation, RelationKind};
 
 /// The relations a relation reads from, without those inside expressions.
 pub(crate) fn inputs(relation: &Relation) -> Vec<&Relation> {
@@ -68,9 +68,7 @@ pub(crate) fn expressions(relation: &Relation) -> Vec<&Expr> {
         K::LateralView { generator, .. } => vec![generator],
         K::WithColumns { columns, .. } | K::Drop { columns, .. } => columns.iter().collect(),
         K::RepartitionByExpression { exprs, .. } => exprs.iter().collect(),
-        K::Unpivot { ids, values, .. } => {
-            ids.iter().chain(values.iter().flatten()).collect()
-        }
+        K::Unpivot { ids, values, .. } => ids.iter().chain(values.iter().flatten()).collect(),
         K::Aggregate(aggregate) => {
             let mut all: Vec<&Expr> = aggregate.aggregates.iter().collect();
             match &aggregate.grouping {
@@ -185,82 +183,4 @@ fn each_subquery<'a>(expr: &'a Expr, f: &mut dyn FnMut(&'a Relation)) {
     for child in children(expr) {
         each_subquery(child, f);
     }
-}
-
-/// Rebuilds an expression with its children mapped; subqueries stay as they are.
-pub(crate) fn map_children(expr: &Expr, f: &mut dyn FnMut(&Expr) -> Expr) -> Expr {
-    let mut boxed = |e: &Expr| Box::new(f(e));
-    match expr {
-        Expr::Alias { expr, names, metadata } => Expr::Alias {
-            expr: boxed(expr),
-            names: names.clone(),
-            metadata: metadata.clone(),
-        },
-        Expr::Cast { expr, to, mode } => {
-            Expr::Cast { expr: boxed(expr), to: to.clone(), mode: *mode }
-        }
-        Expr::NamedArgument { key, value } => {
-            Expr::NamedArgument { key: key.clone(), value: boxed(value) }
-        }
-        Expr::Lambda { body, parameters } => {
-            Expr::Lambda { body: boxed(body), parameters: parameters.clone() }
-        }
-        Expr::ExtractValue { child, extraction } => {
-            Expr::ExtractValue { child: boxed(child), extraction: boxed(extraction) }
-        }
-        Expr::UpdateField { child, field, value } => Expr::UpdateField {
-            child: boxed(child),
-            field: field.clone(),
-            value: value.as_deref().map(boxed),
-        },
-        Expr::Function(function) => {
-            let mut function = function.clone();
-            function.args = function.args.iter().map(&mut *f).collect();
-            function.filter = function.filter.as_deref().map(|e| Box::new(f(e)));
-            function.within_group = map_orders(&function.within_group, f);
-            Expr::Function(function)
-        }
-        Expr::Case { operand, branches, otherwise } => Expr::Case {
-            operand: operand.as_deref().map(|e| Box::new(f(e))),
-            branches: branches.iter().map(|(w, t)| (f(w), f(t))).collect(),
-            otherwise: otherwise.as_deref().map(|e| Box::new(f(e))),
-        },
-        Expr::InList { expr, list, negated } => Expr::InList {
-            expr: Box::new(f(expr)),
-            list: list.iter().map(&mut *f).collect(),
-            negated: *negated,
-        },
-        Expr::InSubquery { exprs, query, negated } => Expr::InSubquery {
-            exprs: exprs.iter().map(&mut *f).collect(),
-            query: query.clone(),
-            negated: *negated,
-        },
-        Expr::Window(window) => {
-            let mut window = window.clone();
-            window.function = f(&window.function);
-            window.partition_by = window.partition_by.iter().map(&mut *f).collect();
-            window.order_by = map_orders(&window.order_by, f);
-            Expr::Window(window)
-        }
-        Expr::SortOrder(order) => {
-            Expr::SortOrder(Box::new(SortOrder { expr: f(&order.expr), ..(**order).clone() }))
-        }
-        Expr::PythonUdf(udf) => {
-            let mut udf = udf.clone();
-            udf.args = udf.args.iter().map(&mut *f).collect();
-            Expr::PythonUdf(udf)
-        }
-        Expr::Literal(_)
-        | Expr::Attribute { .. }
-        | Expr::Star { .. }
-        | Expr::Regex { .. }
-        | Expr::LambdaVariable { .. }
-        | Expr::Exists { .. }
-        | Expr::ScalarSubquery(_)
-        | Expr::Parameter(_) => expr.clone(),
-    }
-}
-
-fn map_orders(orders: &[SortOrder], f: &mut dyn FnMut(&Expr) -> Expr) -> Vec<SortOrder> {
-    orders.iter().map(|o| SortOrder { expr: f(&o.expr), ..o.clone() }).collect()
 }

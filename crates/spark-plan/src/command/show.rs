@@ -84,8 +84,7 @@ pub(super) fn tables(
 
 pub(super) fn functions(pattern: Option<&str>) -> Result<CommandOutput> {
     let names = function_names();
-    let rows =
-        names.into_iter().filter(|n| matches_pattern(n, pattern)).map(|n| vec![n]).collect();
+    let rows = names.into_iter().filter(|n| matches_pattern(n, pattern)).map(|n| vec![n]).collect();
     CommandOutput::texts(&["function"], rows)
 }
 

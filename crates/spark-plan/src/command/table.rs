@@ -131,8 +131,7 @@ pub(super) async fn create(
 
 /// Partition columns come last in a table's schema.
 pub(super) fn partitions_last(schema: &Schema, partition_by: &[String]) -> Schema {
-    let position =
-        |f: &Field| partition_by.iter().position(|p| p.eq_ignore_ascii_case(&f.name));
+    let position = |f: &Field| partition_by.iter().position(|p| p.eq_ignore_ascii_case(&f.name));
     let mut data: Vec<Field> =
         schema.fields.iter().filter(|f| position(f).is_none()).cloned().collect();
     for name in partition_by {
@@ -253,11 +252,7 @@ pub(super) async fn describe(
             ));
             for column in &table.partition_by {
                 rows.extend(
-                    schema
-                        .fields
-                        .iter()
-                        .find(|f| f.name.eq_ignore_ascii_case(column))
-                        .map(row_of),
+                    schema.fields.iter().find(|f| f.name.eq_ignore_ascii_case(column)).map(row_of),
                 );
             }
         }

@@ -31,7 +31,9 @@ pub enum TableMode {
     /// `writeTo(t).replace()`: the table must exist.
     Replace,
     /// `insertInto`: columns by position, the table must exist.
-    InsertInto { overwrite: bool },
+    InsertInto {
+        overwrite: bool,
+    },
 }
 
 /// What `df.write.…saveAsTable(name)` asks for.
@@ -119,9 +121,7 @@ pub async fn save_as_table(
             }
             create(session, runner, plan, write, &object, SaveMode::Overwrite).await
         }
-        (_, None) => {
-            create(session, runner, plan, write, &object, SaveMode::ErrorIfExists).await
-        }
+        (_, None) => create(session, runner, plan, write, &object, SaveMode::ErrorIfExists).await,
     }
 }
 
@@ -165,8 +165,7 @@ fn make(
     external: bool,
 ) -> Result<()> {
     let schema = partitions_last(&plan.schema(), &write.partition_by);
-    let fields =
-        schema.fields.into_iter().map(|f| Field { nullable: true, ..f }).collect();
+    let fields = schema.fields.into_iter().map(|f| Field { nullable: true, ..f }).collect();
     let mut options = write.options.clone();
     options.remove("path");
     register(
@@ -387,8 +386,7 @@ async fn partition_values(
         let Some(batch) = batches.iter().find(|b| b.num_rows() > 0) else {
             return Err(internal("a partition value has no value"));
         };
-        let value =
-            ScalarValue::try_from_array(batch.column(0), 0).map_err(from_datafusion)?;
+        let value = ScalarValue::try_from_array(batch.column(0), 0).map_err(from_datafusion)?;
         constants.push((column.clone(), value));
     }
     Ok(constants)

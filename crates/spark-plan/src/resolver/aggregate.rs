@@ -38,7 +38,8 @@ impl Analyzer<'_> {
             let rel = self.relation(&aggregate.input, env)?;
             return self.pivot(aggregate, pivot, rel, env).map(|rel| (rel, Vec::new()));
         }
-        let ast::Aggregate { input, grouping, aggregates, select_list, having, pivot: _ } = aggregate;
+        let ast::Aggregate { input, grouping, aggregates, select_list, having, pivot: _ } =
+            aggregate;
         self.aggregate_parts(input, grouping, aggregates, *select_list, having.as_ref(), order, env)
     }
 
@@ -83,8 +84,7 @@ impl Analyzer<'_> {
         grouping: &[ast::Expr],
         env: Env<'_>,
     ) -> Result<Rel> {
-        self.grouped(rel, entries, grouping, None, None, &[], env)
-            .and_then(|(rel, _)| rel.pruned())
+        self.grouped(rel, entries, grouping, None, None, &[], env).and_then(|(rel, _)| rel.pruned())
     }
 
     /// The grouping expressions in order, and the sets as indices where there are several.
@@ -270,7 +270,9 @@ impl Analyzer<'_> {
 
         // Keys that are not plain columns get a name; the same key may stand twice.
         let mut names: Vec<String> = Vec::with_capacity(keys.len());
+        let mut normal: Vec<Expr> = Vec::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
+            normal.push(spark_functions::normalize_key(key.clone(), &self.context(schema))?);
             names.push(match (key, keys[..index].iter().position(|k| k == key)) {
                 (_, Some(earlier)) => names[earlier].clone(),
                 (Expr::Column(column), None) if sets.is_none() => column.name.clone(),
@@ -280,13 +282,13 @@ impl Analyzer<'_> {
         let aggregates: Vec<(Expr, String)> =
             calls.into_iter().map(|call| (call, fresh_name("agg"))).collect();
         let plan = if let (Some(sets), Some(grouping)) = (&sets, grouping) {
-            self.grouping_sets_plan(rel.plan.clone(), &keys, &names, sets, &aggregates, grouping)?
+            self.grouping_sets_plan(rel.plan.clone(), &normal, &names, sets, &aggregates, grouping)?
         } else if keys.is_empty() && aggregates.is_empty() {
             super::relation::one_row().plan
         } else {
             let mut group = Vec::new();
             let mut seen: HashSet<&str> = HashSet::new();
-            for (key, name) in keys.iter().zip(&names) {
+            for (key, name) in normal.iter().zip(&names) {
                 if seen.insert(name) {
                     group.push(match key {
                         Expr::Column(_) => key.clone(),
@@ -316,7 +318,6 @@ impl Analyzer<'_> {
             }
             rewritten.push(result);
         }
-        let _ = schema;
         let mut rest = rewritten.split_off(count);
         for (item, expr) in items.iter_mut().zip(rewritten) {
             // A plain grouping column keeps its identity.
@@ -351,8 +352,7 @@ impl Analyzer<'_> {
         aggregates: &[(Expr, String)],
         grouping: &GroupingScope,
     ) -> Result<LogicalPlan> {
-        let mut below: Vec<Expr> =
-            input.schema().columns().into_iter().map(Expr::Column).collect();
+        let mut below: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
         let mut unique: Vec<&String> = Vec::new();
         for (key, name) in keys.iter().zip(names) {
             if !unique.contains(&name) {
@@ -389,9 +389,8 @@ impl Analyzer<'_> {
         // DataFusion numbers the bits by first appearance in the sets; Spark by the order of the keys.
         let id = Expr::Column(Column::new_unqualified(Aggregate::INTERNAL_GROUPING_ID));
         let id = datafusion::logical_expr::cast(id, arrow::datatypes::DataType::Int64);
-        let number = |n: usize| {
-            Expr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(0))), None)
-        };
+        let number =
+            |n: usize| Expr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(0))), None);
         let mut spark_id = number(0);
         for (position, name) in names.iter().enumerate() {
             use std::ops::{BitAnd, BitOr, Shl, Shr};
@@ -543,11 +542,9 @@ fn not_grouped(
 
 fn with_grouping_id(schema: &DFSchema, name: &str) -> Result<DFSchema> {
     let id = arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Int64, false);
-    let extra = DFSchema::new_with_metadata(
-        vec![(None, Arc::new(id))],
-        std::collections::HashMap::new(),
-    )
-    .map_err(from_datafusion)?;
+    let extra =
+        DFSchema::new_with_metadata(vec![(None, Arc::new(id))], std::collections::HashMap::new())
+            .map_err(from_datafusion)?;
     schema.join(&extra).map_err(from_datafusion)
 }
 

@@ -2,13 +2,12 @@
 
 use datafusion::logical_expr::{Expr, SortExpr};
 use datafusion::scalar::ScalarValue;
-use spark_functions::{AggregateCall, is_aggregate, is_window};
+use spark_functions::{AggregateCall, LambdaArgument, is_aggregate, is_generator, is_window};
 use spark_sql_parser::ast;
 use spark_sql_parser::error::SparkError;
 use spark_sql_parser::types::DataType;
 
 use super::Analyzer;
-use super::generate::is_generator;
 use super::scope::{Clause, LambdaFrame, Scope};
 use crate::errors::{Result, analysis, quoted};
 use crate::visit;
@@ -22,7 +21,9 @@ pub(crate) fn plain_aggregate(name: &str, args: Vec<Expr>) -> AggregateCall {
 pub(crate) fn builtin_name(name: &[String]) -> Option<String> {
     match name {
         [single] => Some(single.to_lowercase()),
-        [.., schema, single] if ["builtin", "session"].contains(&schema.to_lowercase().as_str()) => {
+        [.., schema, single]
+            if ["builtin", "session"].contains(&schema.to_lowercase().as_str()) =>
+        {
             Some(single.to_lowercase())
         }
         _ => None,
@@ -90,8 +91,7 @@ impl Analyzer<'_> {
         for arg in self.expanded_arguments(&function.args, scope)? {
             args.push(self.expression(&arg, scope)?);
         }
-        self.scalar(&name, args, scope.schema)
-            .map_err(|e| self.explained(e, function, scope))
+        self.scalar(&name, args, scope.schema).map_err(|e| self.explained(e, function, scope))
     }
 
     /// Fills the text of the call into type errors, and the full name into unknown functions.
@@ -110,7 +110,8 @@ impl Analyzer<'_> {
 
     pub(crate) fn unresolved_routine(&self, name: &[String]) -> SparkError {
         let database = self.session.current_database();
-        let path = format!("[`system`.`builtin`, `system`.`session`, `spark_catalog`.`{database}`]");
+        let path =
+            format!("[`system`.`builtin`, `system`.`session`, `spark_catalog`.`{database}`]");
         analysis(
             "UNRESOLVED_ROUTINE",
             "42883",
@@ -121,11 +122,7 @@ impl Analyzer<'_> {
     }
 
     /// `f(*)` and `f(t.*)` as one argument per column.
-    fn expanded_arguments(
-        &self,
-        args: &[ast::Expr],
-        scope: &Scope<'_>,
-    ) -> Result<Vec<ast::Expr>> {
+    fn expanded_arguments(&self, args: &[ast::Expr], scope: &Scope<'_>) -> Result<Vec<ast::Expr>> {
         let mut all = Vec::with_capacity(args.len());
         for arg in args {
             match arg {
@@ -210,8 +207,7 @@ impl Analyzer<'_> {
             ));
         };
         let id = Expr::Column(datafusion::common::Column::new_unqualified(&grouping.id_column));
-        let inner =
-            Scope { clause: Clause::AggregateArgument, aliases_first: false, ..*scope };
+        let inner = Scope { clause: Clause::AggregateArgument, aliases_first: false, ..*scope };
         let mut shifts = Vec::new();
         for arg in &function.args {
             let expr = self.expression(arg, &inner)?;
@@ -232,9 +228,8 @@ impl Analyzer<'_> {
             };
             shifts.push(grouping.expressions.len() - 1 - index);
         }
-        let number = |n: usize| {
-            Expr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(0))), None)
-        };
+        let number =
+            |n: usize| Expr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(0))), None);
         let bit = |shift: usize| -> Expr {
             use std::ops::{BitAnd, Shr};
             id.clone().shr(number(shift)).bitand(number(1))
@@ -250,7 +245,10 @@ impl Analyzer<'_> {
                     ),
                 ));
             };
-            return Ok(datafusion::logical_expr::cast(bit(*shift), arrow::datatypes::DataType::Int8));
+            return Ok(datafusion::logical_expr::cast(
+                bit(*shift),
+                arrow::datatypes::DataType::Int8,
+            ));
         }
         if shifts.is_empty() {
             return Ok(id);
@@ -273,8 +271,7 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
     ) -> Result<Expr> {
         self.check_aggregate_allowed(function, scope)?;
-        let inner =
-            Scope { clause: Clause::AggregateArgument, aliases_first: false, ..*scope };
+        let inner = Scope { clause: Clause::AggregateArgument, aliases_first: false, ..*scope };
         let call = self.aggregate_arguments(name, function, &inner)?;
         spark_functions::aggregate(call, &self.context(scope.schema))
     }
@@ -316,11 +313,7 @@ impl Analyzer<'_> {
         })
     }
 
-    fn check_aggregate_allowed(
-        &self,
-        function: &ast::Function,
-        scope: &Scope<'_>,
-    ) -> Result<()> {
+    fn check_aggregate_allowed(&self, function: &ast::Function, scope: &Scope<'_>) -> Result<()> {
         let sql = || self.sql_of(&ast::Expr::Function(function.clone()), scope);
         match scope.clause {
             Clause::Select | Clause::OrderBy | Clause::Other => Ok(()),
@@ -360,15 +353,48 @@ impl Analyzer<'_> {
         }
     }
 
-    /// `transform(xs, x -> …)` and its like.
+    /// `transform(xs, x -> …)` and its like: bodies are resolved once the types of their parameters are known.
     fn higher_order(
         &self,
         name: &str,
         function: &ast::Function,
         scope: &Scope<'_>,
     ) -> Result<Expr> {
-        let _ = (function, scope, LambdaFrame { variables: Vec::new(), parent: None });
-        Err(crate::errors::unsupported(format!("the higher-order function {name}")))
+        type Body<'b> = Box<dyn Fn(&[Expr]) -> Result<Expr> + 'b>;
+        let mut bodies: Vec<Option<(usize, Body<'_>)>> = Vec::with_capacity(function.args.len());
+        let mut values = Vec::with_capacity(function.args.len());
+        for arg in &function.args {
+            let ast::Expr::Lambda { body, parameters } = arg else {
+                values.push(Some(self.expression(arg, scope)?));
+                bodies.push(None);
+                continue;
+            };
+            values.push(None);
+            bodies.push(Some((
+                parameters.len(),
+                Box::new(move |variables: &[Expr]| {
+                    let frame = LambdaFrame {
+                        variables: parameters
+                            .iter()
+                            .cloned()
+                            .zip(variables.iter().cloned())
+                            .collect(),
+                        parent: scope.lambda,
+                    };
+                    self.expression(body, &Scope { lambda: Some(&frame), ..*scope })
+                }),
+            )));
+        }
+        let mut arguments = Vec::with_capacity(values.len());
+        for (value, body) in values.into_iter().zip(&bodies) {
+            match (value, body) {
+                (Some(value), _) => arguments.push(LambdaArgument::Value(value)),
+                (None, Some((parameters, body))) => arguments
+                    .push(LambdaArgument::Lambda { parameters: *parameters, body: body.as_ref() }),
+                (None, None) => {}
+            }
+        }
+        spark_functions::higher_order(name, &arguments, &self.context(scope.schema))
     }
 
     /// Whether values of this type are whole numbers, for ordinals.

@@ -1,16 +1,15 @@
 //! Expressions: names, literals, casts, conditionals, field access.
 
 use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Case;
 use datafusion::scalar::ScalarValue;
-use spark_functions::types::sql_name;
 use spark_sql_parser::ast;
 use spark_sql_parser::types::DataType;
 
 use super::Analyzer;
-use super::scope::{Clause, Meaning, Scope};
-use crate::errors::{self, Result, analysis, unsupported};
+use super::scope::{Meaning, Scope};
+use crate::errors::{Result, analysis, unsupported};
 use crate::field::same_name;
 
 impl Analyzer<'_> {
@@ -71,7 +70,7 @@ impl Analyzer<'_> {
                     return self.extract_field(base, field, scope);
                 }
                 let key = self.expression(extraction, scope)?;
-                self.scalar("getitem", vec![base, key], scope.schema)
+                spark_functions::extract_value(base, key, &self.context(scope.schema))
             }
             E::UpdateField { child, field, value } => {
                 self.update_field(child, field, value.as_deref(), scope)
@@ -97,12 +96,7 @@ impl Analyzer<'_> {
         }
     }
 
-    fn attribute(
-        &self,
-        name: &[String],
-        plan_id: Option<i64>,
-        scope: &Scope<'_>,
-    ) -> Result<Expr> {
+    fn attribute(&self, name: &[String], plan_id: Option<i64>, scope: &Scope<'_>) -> Result<Expr> {
         if let Some(variable) = self.lambda_lookup(name, scope)? {
             return Ok(variable);
         }
@@ -190,7 +184,12 @@ impl Analyzer<'_> {
     }
 
     /// `child.field`: of a struct, of every struct in an array, or the value under a key of a map.
-    pub(crate) fn extract_field(&self, child: Expr, field: &str, scope: &Scope<'_>) -> Result<Expr> {
+    pub(crate) fn extract_field(
+        &self,
+        child: Expr,
+        field: &str,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
         let key = || Expr::Literal(ScalarValue::Utf8(Some(field.to_owned())), None);
         match self.type_of(&child, scope.schema)? {
             DataType::Struct(schema) => {
@@ -223,22 +222,7 @@ impl Analyzer<'_> {
                     )),
                 }
             }
-            DataType::Array { element, .. } if matches!(*element, DataType::Struct(_)) => {
-                self.scalar("get_array_struct_fields", vec![child, key()], scope.schema)
-            }
-            DataType::Map { .. } => self.scalar("getitem", vec![child, key()], scope.schema),
-            DataType::Array { .. } => self.scalar("getitem", vec![child, key()], scope.schema),
-            other => Err(analysis(
-                "INVALID_EXTRACT_BASE_FIELD_TYPE",
-                "42000",
-                format!(
-                    "Can't extract a value from \"{}\". Need a complex type [STRUCT, ARRAY, MAP] but got \"{}\".",
-                    base_text(&child),
-                    sql_name(&other)
-                ),
-            )
-            .with("base", format!("\"{}\"", base_text(&child)))
-            .with("other", format!("\"{}\"", sql_name(&other)))),
+            _ => spark_functions::extract_value(child, key(), &self.context(scope.schema)),
         }
     }
 
@@ -327,29 +311,9 @@ impl Analyzer<'_> {
         }
         spark_functions::in_list(value, items, negated, &self.context(scope.schema))
     }
-
-    /// Resolves an expression in which aggregates are not allowed, whatever the clause.
-    pub(crate) fn inside_aggregate(&self, expr: &ast::Expr, scope: &Scope<'_>) -> Result<Expr> {
-        let inner =
-            Scope { clause: Clause::AggregateArgument, aliases_first: false, ..*scope };
-        self.expression(expr, &inner)
-    }
 }
 
 /// The type a list of comparable values is compared in: as a comparison would coerce them.
 pub(crate) fn common_type(types: &[DataType]) -> Option<DataType> {
     spark_functions::widen(types)
-}
-
-fn base_text(expr: &Expr) -> String {
-    let text = expr.schema_name().to_string();
-    match text.split_once('#') {
-        Some((name, _)) => name.to_owned(),
-        None => text,
-    }
-}
-
-/// Quotes a name for messages.
-pub(crate) fn quoted_name(name: &str) -> String {
-    errors::quoted(std::slice::from_ref(&name.to_owned()))
 }

@@ -6,6 +6,7 @@ use datafusion::common::{Column, NullHandling, UnnestOptions};
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, Unnest};
 use datafusion::scalar::ScalarValue;
+use spark_functions::is_generator;
 use spark_functions::types::sql_name;
 use spark_sql_parser::ast;
 use spark_sql_parser::types::DataType;
@@ -18,20 +19,6 @@ use super::{Analyzer, fresh_name, output_field};
 use crate::errors::{Result, analysis, from_datafusion};
 use crate::field::{OutputField, Rel};
 use crate::visit;
-
-/// Functions that make rows.
-pub(super) fn is_generator(name: &str) -> bool {
-    matches!(
-        name,
-        "explode"
-            | "explode_outer"
-            | "posexplode"
-            | "posexplode_outer"
-            | "inline"
-            | "inline_outer"
-            | "stack"
-    )
-}
 
 /// A generator call and the names given to its columns.
 struct Generator<'a> {
@@ -182,11 +169,8 @@ impl Analyzer<'_> {
             exprs.push(array.clone().alias(name.clone()));
         }
         let below = super::project(rel.plan.clone(), exprs)?;
-        let handling = if generator.outer {
-            NullHandling::PreserveAndExpandEmpty
-        } else {
-            NullHandling::Drop
-        };
+        let handling =
+            if generator.outer { NullHandling::PreserveAndExpandEmpty } else { NullHandling::Drop };
         let unnest = Unnest::try_new(
             Arc::new(below),
             names.iter().map(Column::new_unqualified).collect(),
@@ -264,6 +248,26 @@ impl Analyzer<'_> {
                 other => Err(wrong_input("inline", generator.args, &other)),
             },
             ("stack", [rows, values @ ..]) => self.stack(rows, values, scope),
+            ("json_tuple", [json, names @ ..]) if !names.is_empty() => {
+                let mut args = Vec::with_capacity(names.len() * 2);
+                let mut columns = Vec::with_capacity(names.len());
+                for (index, name) in names.iter().enumerate() {
+                    let dollar = Expr::Literal(ScalarValue::Utf8(Some("$.".to_owned())), None);
+                    let path = self.scalar("concat", vec![dollar, name.clone()], scope.schema)?;
+                    let column = format!("c{index}");
+                    let label = Expr::Literal(ScalarValue::Utf8(Some(column.clone())), None);
+                    args.push(label);
+                    args.push(self.scalar(
+                        "get_json_object",
+                        vec![json.clone(), path],
+                        scope.schema,
+                    )?);
+                    columns.push(part(&column, 0, &column));
+                }
+                let row = self.scalar("named_struct", args, scope.schema)?;
+                let array = self.scalar("array", vec![row], scope.schema)?;
+                Ok(Generated { arrays: vec![array], columns })
+            }
             (name, _) => Err(no_generator(&format!("{name} with {} arguments", args.len()))),
         }
     }
@@ -324,9 +328,7 @@ impl Analyzer<'_> {
             structs.push(self.scalar("named_struct", args, scope.schema)?);
         }
         let array = self.scalar("array", structs, scope.schema)?;
-        let columns = (0..width)
-            .map(|c| (format!("col{c}"), 0, Some(format!("col{c}"))))
-            .collect();
+        let columns = (0..width).map(|c| (format!("col{c}"), 0, Some(format!("col{c}")))).collect();
         Ok(Generated { arrays: vec![array], columns })
     }
 }

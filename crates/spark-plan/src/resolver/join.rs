@@ -33,11 +33,8 @@ impl Analyzer<'_> {
     pub(super) fn join(&self, join: &ast::Join, env: Env<'_>) -> Result<Rel> {
         let left = self.relation(&join.left, env)?;
         let mut right = if join.lateral {
-            let frame = OuterFrame {
-                fields: &left.fields,
-                schema: left.plan.schema(),
-                parent: env.outer,
-            };
+            let frame =
+                OuterFrame { fields: &left.fields, schema: left.plan.schema(), parent: env.outer };
             self.relation(&join.right, Env { outer: Some(&frame), ..env })?.pruned()?
         } else {
             self.relation(&join.right, env)?
@@ -45,7 +42,8 @@ impl Analyzer<'_> {
         if join.lateral && is_correlated(&right.plan) {
             right.plan = lateral(right.plan);
         }
-        let using = if join.natural { self.common_names(&left, &right) } else { join.using.clone() };
+        let using =
+            if join.natural { self.common_names(&left, &right) } else { join.using.clone() };
         if using.is_empty() {
             self.join_on(left, right, join, env)
         } else {
@@ -93,11 +91,9 @@ impl Analyzer<'_> {
         let predicate = self.expression(condition, scope)?;
         match self.type_of(&predicate, scope.schema)? {
             spark_sql_parser::types::DataType::Boolean => Ok(predicate),
-            spark_sql_parser::types::DataType::Null => self.cast(
-                predicate,
-                &spark_sql_parser::types::DataType::Boolean,
-                scope.schema,
-            ),
+            spark_sql_parser::types::DataType::Null => {
+                self.cast(predicate, &spark_sql_parser::types::DataType::Boolean, scope.schema)
+            }
             other => {
                 let sql = self.sql_of(condition, scope);
                 let name = spark_functions::types::sql_name(&other);
@@ -114,12 +110,7 @@ impl Analyzer<'_> {
         }
     }
 
-    fn using_column<'r>(
-        &self,
-        rel: &'r Rel,
-        name: &str,
-        side: &str,
-    ) -> Result<&'r OutputField> {
+    fn using_column<'r>(&self, rel: &'r Rel, name: &str, side: &str) -> Result<&'r OutputField> {
         let found: Vec<&OutputField> =
             rel.fields.iter().filter(|f| same_name(&f.name, name, self.case_sensitive)).collect();
         match found.as_slice() {
@@ -148,13 +139,7 @@ impl Analyzer<'_> {
         }
     }
 
-    fn join_using(
-        &self,
-        left: Rel,
-        right: Rel,
-        join: &ast::Join,
-        using: &[String],
-    ) -> Result<Rel> {
+    fn join_using(&self, left: Rel, right: Rel, join: &ast::Join, using: &[String]) -> Result<Rel> {
         let schema = left.plan.schema().join(right.plan.schema()).map_err(from_datafusion)?;
         let mut pairs = Vec::with_capacity(using.len());
         let mut condition: Option<Expr> = None;
@@ -228,8 +213,7 @@ pub(crate) fn join_plan(
             .and_then(LogicalPlanBuilder::build)
             .map_err(from_datafusion);
     }
-    let filter =
-        condition.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None));
+    let filter = condition.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None));
     let join = Join::try_new(
         Arc::new(left),
         Arc::new(right),

@@ -147,9 +147,8 @@ async fn named(
         _ => return Ok(None),
     };
     let entry = session.shared.catalog.read().entry(&database, &table).cloned();
-    let qualifier = |database: &str, name: &str| {
-        vec![CATALOG.to_owned(), database.to_owned(), name.to_owned()]
-    };
+    let qualifier =
+        |database: &str, name: &str| vec![CATALOG.to_owned(), database.to_owned(), name.to_owned()];
     match entry {
         Some(Entry::Table(table)) => {
             let opened = open_table(session, &table, options).await?;
@@ -171,14 +170,9 @@ async fn named(
     if let [format, path] = name
         && FILE_FORMATS.contains(&format.to_lowercase().as_str())
     {
-        let opened = crate::sources::open(
-            session,
-            Some(format),
-            None,
-            options.clone(),
-            vec![path.clone()],
-        )
-        .await?;
+        let opened =
+            crate::sources::open(session, Some(format), None, options.clone(), vec![path.clone()])
+                .await?;
         return Ok(Some(Leaf::Source { opened, qualifier: Vec::new() }));
     }
     Ok(None)

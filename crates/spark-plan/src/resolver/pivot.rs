@@ -133,7 +133,8 @@ impl Analyzer<'_> {
             let key = key_of(aggregate);
             if let Some(rows) = self.leaves.answers.get(&key) {
                 let limit =
-                    usize::try_from(self.session.number("spark.sql.pivotMaxValues", 10_000)).unwrap_or(10_000);
+                    usize::try_from(self.session.number("spark.sql.pivotMaxValues", 10_000))
+                        .unwrap_or(10_000);
                 if rows.len() > limit {
                     return Err(analysis(
                         "PIVOT_VALUE_LIMIT",
@@ -162,9 +163,11 @@ impl Analyzer<'_> {
                 (ast::Expr::Literal(literal), _) => literal.clone(),
                 (_, Some(value)) => {
                     let array = value.to_array().map_err(crate::errors::from_datafusion)?;
-                    let schema = arrow::datatypes::Schema::new(vec![
-                        arrow::datatypes::Field::new("v", array.data_type().clone(), true),
-                    ]);
+                    let schema = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
+                        "v",
+                        array.data_type().clone(),
+                        true,
+                    )]);
                     let batch = arrow::record_batch::RecordBatch::try_new(
                         std::sync::Arc::new(schema),
                         vec![array],
@@ -206,8 +209,9 @@ impl Analyzer<'_> {
             names: vec!["value".to_owned()],
             metadata: None,
         };
-        let limit =
-            usize::try_from(self.session.number("spark.sql.pivotMaxValues", 10_000)).unwrap_or(10_000) + 1;
+        let limit = usize::try_from(self.session.number("spark.sql.pivotMaxValues", 10_000))
+            .unwrap_or(10_000)
+            + 1;
         let values = self.project(rel.clone(), &[column], env)?.pruned()?;
         let plan = self.distinct_values(values, limit)?;
         *self.need.borrow_mut() = Some(Need { key, plan, limit });

@@ -66,17 +66,19 @@ impl Analyzer<'_> {
                 }
                 ast::Expr::Regex { pattern, plan_id } => {
                     let sensitive = if self.case_sensitive { "" } else { "(?i)" };
-                    let regex = regex::Regex::new(&format!("{sensitive}^(?:{pattern})$"))
-                        .map_err(|e| {
+                    let regex =
+                        regex::Regex::new(&format!("{sensitive}^(?:{pattern})$")).map_err(|e| {
                             analysis(
                                 "INVALID_REGEXP_REPLACE",
                                 "22023",
-                                format!("The column pattern {pattern} is not a regular expression: {e}."),
+                                format!(
+                                    "The column pattern {pattern} is not a regular expression: {e}."
+                                ),
                             )
                         })?;
                     for field in scope.fields {
-                        let of_plan = plan_id
-                            .is_none_or(|id| field.plan_ids.iter().any(|(p, _)| *p == id));
+                        let of_plan =
+                            plan_id.is_none_or(|id| field.plan_ids.iter().any(|(p, _)| *p == id));
                         if of_plan && regex.is_match(&field.name) {
                             entries.push(Entry::Column(field.clone()));
                         }
@@ -200,9 +202,9 @@ impl Analyzer<'_> {
             .fields
             .iter()
             .filter(|f| {
-                !except.iter().any(|e| {
-                    e.last().is_some_and(|l| same_name(l, &f.name, self.case_sensitive))
-                })
+                !except
+                    .iter()
+                    .any(|e| e.last().is_some_and(|l| same_name(l, &f.name, self.case_sensitive)))
             })
             .map(|f| {
                 let mut name = target.to_vec();
@@ -351,9 +353,7 @@ impl Analyzer<'_> {
             }
             let internal = fresh_name("sort");
             outputs.push(expr.alias(internal.clone()));
-            extra_columns.push(Expr::Column(
-                datafusion::common::Column::new_unqualified(internal),
-            ));
+            extra_columns.push(Expr::Column(datafusion::common::Column::new_unqualified(internal)));
         }
         let mut hidden: Vec<Hidden> = Vec::new();
         let known: HashSet<&str> = fields.iter().map(|f| f.internal.as_str()).collect();

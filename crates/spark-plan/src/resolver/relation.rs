@@ -1,9 +1,7 @@
 //! One method per kind of relation, or the way to the file that has it.
 
 use datafusion::common::{Column, DFSchema};
-use datafusion::logical_expr::{
-    Distinct, EmptyRelation, Expr, Limit, LogicalPlan, SortExpr,
-};
+use datafusion::logical_expr::{Distinct, EmptyRelation, Expr, Limit, LogicalPlan, SortExpr};
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
 
@@ -66,16 +64,22 @@ impl Analyzer<'_> {
             K::Tail { input, limit } => {
                 let rel = self.relation(input, env)?.pruned()?;
                 let rows = usize::try_from(*limit).unwrap_or(0);
-                Ok(rel.wrap(NodeKind::Tail(rows)))
+                Ok(rel.wrap(NodeKind::Coalesce(1)).wrap(NodeKind::Tail(rows)))
             }
-            K::Aggregate(aggregate) => {
-                self.aggregate(aggregate, &[], env).map(|(rel, _)| rel)
-            }
+            K::Aggregate(aggregate) => self.aggregate(aggregate, &[], env).map(|(rel, _)| rel),
             K::LateralView { input, generator, outer, table_alias, column_aliases } => self
-                .lateral_view(input, generator, *outer, table_alias.as_deref(), column_aliases, env),
+                .lateral_view(
+                    input,
+                    generator,
+                    *outer,
+                    table_alias.as_deref(),
+                    column_aliases,
+                    env,
+                ),
             K::SubqueryAlias { input, alias, columns } => {
                 let rel = self.relation(input, env)?;
-                aliased(rel, alias, columns)
+                let rel = aliased(rel, alias, columns)?;
+                Ok(self.hinted(rel, alias, env))
             }
             K::With { ctes, recursive: _, input } => self.with(ctes, input, env),
             K::Deduplicate { input, columns, all_columns } => {
@@ -221,9 +225,23 @@ impl Analyzer<'_> {
             }
         }
         match self.leaves.table(name) {
-            Some(leaf) => self.leaf(leaf),
+            Some(leaf) => {
+                let rel = self.leaf(leaf)?;
+                Ok(match name.last() {
+                    Some(last) => self.hinted(rel, last, env),
+                    None => rel,
+                })
+            }
             None => Err(errors::table_not_found(name)),
         }
+    }
+
+    /// Marks a relation that a BROADCAST hint names.
+    fn hinted(&self, rel: Rel, name: &str, env: Env<'_>) -> Rel {
+        if env.broadcast.iter().any(|b| same_name(b, name, self.case_sensitive)) {
+            return rel.wrap(NodeKind::Broadcast);
+        }
+        rel
     }
 
     fn data_source(&self, kind: &RelationKind) -> Result<Rel> {
@@ -242,7 +260,8 @@ impl Analyzer<'_> {
                 format!("The relation {id} is not kept by this session (any more)."),
             ));
         };
-        let rel = Rel { plan: plan.plan, fields: plan.fields, hidden: Vec::new(), render: plan.render };
+        let rel =
+            Rel { plan: plan.plan, fields: plan.fields, hidden: Vec::new(), render: plan.render };
         refreshed(rel)
     }
 
@@ -286,9 +305,9 @@ impl Analyzer<'_> {
             Some(ScalarValue::Int32(Some(n))) => i64::from(n),
             Some(ScalarValue::Int64(Some(n))) => n,
             Some(other) => {
-                let name = spark_functions::types::sql_name(
-                    &spark_functions::types::from_arrow(&other.data_type()),
-                );
+                let name = spark_functions::types::sql_name(&spark_functions::types::from_arrow(
+                    &other.data_type(),
+                ));
                 let condition = if other.is_null() { "IS_NULL" } else { "DATA_TYPE" };
                 return Err(errors::analysis(
                     &format!("INVALID_LIMIT_LIKE_EXPRESSION.{condition}"),
@@ -333,16 +352,13 @@ impl Analyzer<'_> {
         if !expr.column_refs().is_empty() || expr.any_column_refs() {
             return Ok(None);
         }
-        let props = datafusion::logical_expr::execution_props::ExecutionProps::new();
         let schema = Arc::new(schema.clone());
         let context = datafusion::logical_expr::simplify::SimplifyContext::builder()
             .with_schema(Arc::clone(&schema))
             .build();
-        let _ = props;
-        let simplified =
-            datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context)
-                .simplify(expr.clone())
-                .map_err(from_datafusion)?;
+        let simplified = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context)
+            .simplify(expr.clone())
+            .map_err(from_datafusion)?;
         match simplified {
             Expr::Literal(value, _) => Ok(Some(value)),
             Expr::Alias(alias) => match *alias.expr {
@@ -353,10 +369,31 @@ impl Analyzer<'_> {
         }
     }
 
+    /// DISTINCT over all columns; floats that Spark takes for equal are made equal.
+    pub(crate) fn distinct(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let schema = Arc::clone(plan.schema());
+        let mut exprs = Vec::with_capacity(schema.fields().len());
+        let mut changed = false;
+        for column in schema.columns() {
+            let name = column.name.clone();
+            let normal =
+                spark_functions::normalize_key(Expr::Column(column), &self.context(&schema))?;
+            exprs.push(match normal {
+                column @ Expr::Column(_) => column,
+                other => {
+                    changed = true;
+                    other.alias(name)
+                }
+            });
+        }
+        let plan = if changed { super::project(plan, exprs)? } else { plan };
+        Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(plan))))
+    }
+
     fn deduplicate(&self, rel: Rel, columns: &[String], all: bool) -> Result<Rel> {
         let rel = rel.pruned()?;
         if all || columns.is_empty() {
-            let plan = LogicalPlan::Distinct(Distinct::All(Arc::new(rel.plan)));
+            let plan = self.distinct(rel.plan)?;
             return Ok(Rel::new(plan, rel.fields));
         }
         let mut keys: Vec<&OutputField> = Vec::new();
@@ -373,8 +410,15 @@ impl Analyzer<'_> {
             }
             keys.extend(found);
         }
-        let group: Vec<Expr> = keys.iter().map(|f| f.column()).collect();
         let schema = Arc::clone(rel.plan.schema());
+        let mut group: Vec<Expr> = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let normal = spark_functions::normalize_key(key.column(), &self.context(&schema))?;
+            group.push(match normal {
+                column @ Expr::Column(_) => column,
+                other => other.alias(key.internal.clone()),
+            });
+        }
         let mut firsts = Vec::new();
         for field in &rel.fields {
             if keys.iter().any(|k| k.internal == field.internal) {
@@ -384,11 +428,8 @@ impl Analyzer<'_> {
             let first = spark_functions::aggregate(call, &self.context(&schema))?;
             firsts.push((field.internal.clone(), first));
         }
-        let (plan, exprs) = self.aggregate_node(
-            rel.plan,
-            group,
-            firsts.iter().map(|(_, e)| e.clone()).collect(),
-        )?;
+        let (plan, exprs) =
+            self.aggregate_node(rel.plan, group, firsts.iter().map(|(_, e)| e.clone()).collect())?;
         let mut outputs = Vec::with_capacity(rel.fields.len());
         for field in &rel.fields {
             match firsts.iter().position(|(name, _)| *name == field.internal) {
@@ -409,6 +450,14 @@ impl Analyzer<'_> {
         parameters: &[ast::Expr],
         env: Env<'_>,
     ) -> Result<Rel> {
+        let lower = name.to_lowercase();
+        if ["broadcast", "broadcastjoin", "mapjoin"].contains(&lower.as_str()) {
+            let names: Vec<String> = parameters.iter().filter_map(hint_name).collect();
+            if names.is_empty() {
+                return Ok(self.relation(input, env)?.wrap(NodeKind::Broadcast));
+            }
+            return self.relation(input, Env { broadcast: &names, ..env });
+        }
         let rel = self.relation(input, env)?;
         let numbers: Vec<usize> = parameters
             .iter()
@@ -418,10 +467,7 @@ impl Analyzer<'_> {
                 _ => None,
             })
             .collect();
-        match name.to_lowercase().as_str() {
-            "broadcast" | "broadcastjoin" | "mapjoin" => {
-                Ok(Rel { plan: broadcast(rel.plan.clone(), parameters, &rel.fields), ..rel })
-            }
+        match lower.as_str() {
             "coalesce" => match numbers.first() {
                 Some(n) => Ok(rel.pruned()?.wrap(NodeKind::Coalesce((*n).max(1)))),
                 None => Ok(rel),
@@ -447,14 +493,13 @@ impl Analyzer<'_> {
     }
 }
 
-/// A hint with table names belongs to relations below; those are found by qualifier in the join that follows, so only
-/// the plain form (`DataFrame.hint("broadcast")`) marks the whole input.
-fn broadcast(plan: LogicalPlan, parameters: &[ast::Expr], fields: &[OutputField]) -> LogicalPlan {
-    if parameters.is_empty() {
-        return SparkNode::plan(NodeKind::Broadcast, plan);
+/// The table a hint's parameter names.
+fn hint_name(parameter: &ast::Expr) -> Option<String> {
+    match parameter {
+        ast::Expr::Attribute { name, .. } => name.last().cloned(),
+        ast::Expr::Literal(ast::Literal::String(name)) => Some(name.clone()),
+        _ => None,
     }
-    let _ = fields;
-    plan
 }
 
 fn positive(what: &str, number: i64) -> Result<usize> {

@@ -14,6 +14,8 @@ use spark_sql_parser::ast;
 pub(crate) struct Env<'e> {
     pub(crate) ctes: Option<&'e CteFrame<'e>>,
     pub(crate) outer: Option<&'e OuterFrame<'e>>,
+    /// Tables and aliases a BROADCAST hint above names.
+    pub(crate) broadcast: &'e [String],
 }
 
 /// One name of a WITH clause; inner ones shadow outer ones.
@@ -106,7 +108,7 @@ impl<'a> Scope<'a> {
 /// What a name means.
 pub(crate) enum Meaning<'a> {
     Column { field: &'a OutputField, nested: Vec<String> },
-    Alias { field: &'a OutputField, expr: &'a Expr, nested: Vec<String> },
+    Alias { expr: &'a Expr, nested: Vec<String> },
     Outer { field: &'a OutputField, schema: &'a DFSchema, nested: Vec<String> },
 }
 
@@ -137,7 +139,7 @@ impl Analyzer<'_> {
                         nested: found.nested,
                     }));
                 }
-                Lookup::Many(many) => return Err(self.ambiguous(name, &many)),
+                Lookup::Many(many) => return Err(ambiguous_name(name, &many)),
                 Lookup::None => frame = outer.parent,
             }
         }
@@ -169,7 +171,7 @@ impl Analyzer<'_> {
                 Lookup::One(found) => {
                     return Ok(Some(Meaning::Column { field: found.field, nested: found.nested }));
                 }
-                Lookup::Many(many) => return Err(self.ambiguous(name, &many)),
+                Lookup::Many(many) => return Err(ambiguous_name(name, &many)),
                 Lookup::None => {}
             }
         }
@@ -185,21 +187,12 @@ impl Analyzer<'_> {
         let fields: Vec<&OutputField> = scope.aliases.iter().map(|(f, _)| f).collect();
         match lookup(&fields, name, plan_id, self.case_sensitive) {
             Lookup::One(found) => {
-                let (field, expr) = &scope.aliases[found.index];
-                Ok(Some(Meaning::Alias { field, expr, nested: found.nested }))
+                let (_, expr) = &scope.aliases[found.index];
+                Ok(Some(Meaning::Alias { expr, nested: found.nested }))
             }
-            Lookup::Many(many) if scope.aliases_first => Err(self.ambiguous(name, &many)),
+            Lookup::Many(many) if scope.aliases_first => Err(ambiguous_name(name, &many)),
             Lookup::Many(_) | Lookup::None => Ok(None),
         }
-    }
-
-    fn ambiguous(
-        &self,
-        name: &[String],
-        many: &[&OutputField],
-    ) -> spark_sql_parser::error::SparkError {
-        let references: Vec<Vec<String>> = many.iter().map(|f| f.path()).collect();
-        errors::ambiguous(name, &references)
     }
 
     /// The error for a name nothing has.
@@ -242,13 +235,7 @@ impl Analyzer<'_> {
         Ok(rel)
     }
 
-    fn collect_missing(
-        &self,
-        expr: &ast::Expr,
-        rel: &Rel,
-        env: Env<'_>,
-        wanted: &mut Vec<String>,
-    ) {
+    fn collect_missing(&self, expr: &ast::Expr, rel: &Rel, env: Env<'_>, wanted: &mut Vec<String>) {
         if let ast::Expr::Attribute { name, plan_id } = expr {
             let scope = Scope::of(rel, Env { outer: None, ..env }, Clause::Other).missing();
             if let Ok(Some(Meaning::Column { field, .. })) = self.find(name, *plan_id, &scope) {
@@ -261,6 +248,11 @@ impl Analyzer<'_> {
     }
 }
 
+fn ambiguous_name(name: &[String], many: &[&OutputField]) -> spark_sql_parser::error::SparkError {
+    let references: Vec<Vec<String>> = many.iter().map(|f| f.path()).collect();
+    errors::ambiguous(name, &references)
+}
+
 impl Meaning<'_> {
     /// The expression that reads what was found, without nested fields.
     pub(crate) fn base(&self) -> Result<Expr> {
@@ -269,10 +261,8 @@ impl Meaning<'_> {
             Self::Alias { expr, .. } => (*expr).clone(),
             Self::Outer { field, schema, .. } => {
                 let column = Column::new_unqualified(&field.internal);
-                let (_, arrow) = schema
-                    .iter()
-                    .find(|(_, f)| *f.name() == field.internal)
-                    .ok_or_else(|| {
+                let (_, arrow) =
+                    schema.iter().find(|(_, f)| *f.name() == field.internal).ok_or_else(|| {
                         errors::internal(format!("the outer column {} is gone", field.internal))
                     })?;
                 Expr::OuterReferenceColumn(arrow.clone(), column)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{Column, JoinConstraint, JoinType, NullEquality};
-use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, SortExpr, Union};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, SortExpr, Union};
 use datafusion::scalar::ScalarValue;
 use spark_functions::WindowCall;
 use spark_functions::types::sql_name;
@@ -17,11 +17,7 @@ use crate::errors::{Result, analysis, from_datafusion, unresolved_column};
 use crate::field::{OutputField, Rel, same_name};
 
 impl Analyzer<'_> {
-    pub(super) fn set_operation(
-        &self,
-        operation: &SetOperation,
-        env: Env<'_>,
-    ) -> Result<Rel> {
+    pub(super) fn set_operation(&self, operation: &SetOperation, env: Env<'_>) -> Result<Rel> {
         let mut left = self.relation(&operation.left, env)?.pruned()?;
         let mut right = self.relation(&operation.right, env)?.pruned()?;
         if operation.by_name {
@@ -33,13 +29,13 @@ impl Analyzer<'_> {
                 let union = Union::try_new_with_loose_types(vec![Arc::new(left), Arc::new(right)])
                     .map_err(from_datafusion)?;
                 let union = LogicalPlan::Union(union);
-                if all { union } else { distinct(union) }
+                if all { union } else { self.distinct(union)? }
             }
             (SetOperator::Intersect, false) => {
-                set_join(distinct(left), right, JoinType::LeftSemi, &fields)?
+                set_join(self.distinct(left)?, right, JoinType::LeftSemi, &fields)?
             }
             (SetOperator::Except, false) => {
-                set_join(distinct(left), right, JoinType::LeftAnti, &fields)?
+                set_join(self.distinct(left)?, right, JoinType::LeftAnti, &fields)?
             }
             (SetOperator::Intersect, true) => {
                 self.multiset(left, right, JoinType::LeftSemi, &fields)?
@@ -209,10 +205,8 @@ impl Analyzer<'_> {
     ) -> Result<LogicalPlan> {
         let numbered = |plan: LogicalPlan, name: &str| -> Result<LogicalPlan> {
             let schema = plan.schema().clone();
-            let columns: Vec<Expr> =
-                schema.columns().into_iter().map(Expr::Column).collect();
-            let order: Vec<SortExpr> =
-                columns.iter().map(|c| c.clone().sort(true, true)).collect();
+            let columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+            let order: Vec<SortExpr> = columns.iter().map(|c| c.clone().sort(true, true)).collect();
             let number = spark_functions::window(
                 WindowCall {
                     function: super::call::plain_aggregate("row_number", Vec::new()),
@@ -255,10 +249,6 @@ fn widen_pair(left: &DataType, right: &DataType) -> Option<DataType> {
     spark_functions::widen(&[left.clone(), right.clone()])
 }
 
-fn distinct(plan: LogicalPlan) -> LogicalPlan {
-    LogicalPlan::Distinct(Distinct::All(Arc::new(plan)))
-}
-
 /// A semi or anti join on all columns in which nulls are equal. The right side gets names of its own.
 fn set_join(
     left: LogicalPlan,
@@ -289,7 +279,8 @@ fn set_join(
 }
 
 fn ordinal_word(index: usize) -> String {
-    let words = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
+    let words =
+        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
     match words.get(index) {
         Some(word) => (*word).to_owned(),
         None => format!("{}th", index + 1),

@@ -26,11 +26,7 @@ impl Analyzer<'_> {
     ) -> Result<Rel> {
         let order: Vec<SortOrder> = order.iter().map(flattened).collect();
         let (rel, sort) = self.over_select(input, &order, env)?;
-        let order = if is_all(&order) {
-            vec![order[0].clone(); sort.len()]
-        } else {
-            order
-        };
+        let order = if is_all(&order) { vec![order[0].clone(); sort.len()] } else { order };
         let mut rel = rel;
         let mut sorts: Vec<SortExpr> = Vec::with_capacity(sort.len());
         let mut extra: Vec<(Expr, String)> = Vec::new();
@@ -53,8 +49,7 @@ impl Analyzer<'_> {
         if !global {
             return Ok(rel.wrap(NodeKind::LocalSort(sorts)));
         }
-        rel.plan =
-            LogicalPlan::Sort(Sort { expr: sorts, input: Arc::new(rel.plan), fetch: None });
+        rel.plan = LogicalPlan::Sort(Sort { expr: sorts, input: Arc::new(rel.plan), fetch: None });
         Ok(rel)
     }
 

@@ -52,8 +52,7 @@ pub(crate) fn scan(
 /// A relation of batches in memory.
 pub(crate) fn in_memory(batches: Vec<RecordBatch>, schema: &Schema) -> Result<Rel> {
     let arrow = Arc::new(spark_functions::types::schema_to_arrow(schema));
-    let table =
-        MemTable::try_new(arrow, vec![batches]).map_err(from_datafusion)?;
+    let table = MemTable::try_new(arrow, vec![batches]).map_err(from_datafusion)?;
     scan(Arc::new(table), &schema.fields, &[])
 }
 
@@ -63,7 +62,8 @@ pub(crate) fn local_relation(data: Option<&[u8]>, schema: Option<&Schema>) -> Re
         let schema = schema.cloned().unwrap_or_default();
         return in_memory(Vec::new(), &schema);
     };
-    let broken = |e: arrow::error::ArrowError| internal(format!("the local data is not Arrow: {e}"));
+    let broken =
+        |e: arrow::error::ArrowError| internal(format!("the local data is not Arrow: {e}"));
     let reader = StreamReader::try_new(Cursor::new(data), None).map_err(broken)?;
     let schema = match schema {
         Some(schema) if !schema.fields.is_empty() => schema.clone(),
@@ -263,7 +263,7 @@ impl Analyzer<'_> {
             };
             return range(self.session, start, end, step, partitions);
         }
-        if super::generate::is_generator(&function) {
+        if spark_functions::is_generator(&function) {
             let call = ast::Expr::Function(ast::Function {
                 name: name.to_vec(),
                 args: args.to_vec(),

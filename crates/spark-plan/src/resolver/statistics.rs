@@ -107,7 +107,8 @@ impl Analyzer<'_> {
         let mut done = Vec::with_capacity(names.len());
         for (index, (label, internal)) in names.into_iter().enumerate() {
             let element = super::subquery::column(&name);
-            let expr = datafusion::functions::core::expr_fn::get_field(element, format!("c{index}"));
+            let expr =
+                datafusion::functions::core::expr_fn::get_field(element, format!("c{index}"));
             let mut field = output_field(&expr, &schema, &label, internal.clone())?;
             field.nullable = true;
             done.push(field);
@@ -194,10 +195,7 @@ impl Analyzer<'_> {
             let Some(ast::Literal::String(value)) = row.first() else { continue };
             let matches = ast::Expr::call(
                 "==",
-                vec![
-                    text_of(right),
-                    ast::Expr::Literal(ast::Literal::String(value.clone())),
-                ],
+                vec![text_of(right), ast::Expr::Literal(ast::Literal::String(value.clone()))],
             );
             let count = ast::Expr::Function(ast::Function {
                 name: vec!["count".to_owned()],

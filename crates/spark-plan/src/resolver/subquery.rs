@@ -22,11 +22,7 @@ impl Analyzer<'_> {
         self.relation(query, env)?.pruned()
     }
 
-    pub(super) fn scalar_subquery(
-        &self,
-        query: &ast::Relation,
-        scope: &Scope<'_>,
-    ) -> Result<Expr> {
+    pub(super) fn scalar_subquery(&self, query: &ast::Relation, scope: &Scope<'_>) -> Result<Expr> {
         let rel = self.inner_query(query, scope)?;
         if rel.fields.len() != 1 {
             return Err(analysis(
@@ -123,8 +119,7 @@ impl Analyzer<'_> {
         }
         let predicate =
             predicate.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(true)), None));
-        let predicate =
-            if negated { Expr::IsNotFalse(Box::new(predicate)) } else { predicate };
+        let predicate = if negated { Expr::IsNotFalse(Box::new(predicate)) } else { predicate };
         let plan = super::filter(rel.plan, predicate)?;
         Ok(Expr::Exists(Exists { subquery: subquery(plan), negated }))
     }

@@ -38,11 +38,8 @@ impl Analyzer<'_> {
     fn field_named<'r>(&self, rel: &'r Rel, name: &str) -> Result<&'r OutputField> {
         let parts = spark_sql_parser::parse_multipart_identifier(name)
             .unwrap_or_else(|_| vec![name.to_owned()]);
-        let found: Vec<&OutputField> = rel
-            .fields
-            .iter()
-            .filter(|f| same_name(&f.name, name, self.case_sensitive))
-            .collect();
+        let found: Vec<&OutputField> =
+            rel.fields.iter().filter(|f| same_name(&f.name, name, self.case_sensitive)).collect();
         match found.as_slice() {
             [one] => Ok(one),
             [] => {
@@ -162,10 +159,8 @@ impl Analyzer<'_> {
     pub(super) fn to_schema(&self, rel: Rel, schema: &Schema) -> Result<Rel> {
         let mut items = Vec::with_capacity(schema.fields.len());
         for wanted in &schema.fields {
-            let found = rel
-                .fields
-                .iter()
-                .find(|f| same_name(&f.name, &wanted.name, self.case_sensitive));
+            let found =
+                rel.fields.iter().find(|f| same_name(&f.name, &wanted.name, self.case_sensitive));
             let expr = match found {
                 Some(field) => {
                     if field.nullable && !wanted.nullable {
@@ -234,12 +229,7 @@ impl Analyzer<'_> {
     }
 
     /// `fillna`: one value for all columns of its kind, or a value per column.
-    pub(super) fn fill_na(
-        &self,
-        rel: Rel,
-        columns: &[String],
-        values: &[Literal],
-    ) -> Result<Rel> {
+    pub(super) fn fill_na(&self, rel: Rel, columns: &[String], values: &[Literal]) -> Result<Rel> {
         let mut items: Vec<Item> = Vec::with_capacity(rel.fields.len());
         for name in columns {
             self.field_named(&rel, name)?;
@@ -262,11 +252,8 @@ impl Analyzer<'_> {
             if matches!(field.data_type, DataType::Float | DataType::Double) {
                 // NaN counts as missing.
                 let nan = self.scalar("isnan", vec![field.column()], schema)?;
-                let null = self.cast(
-                    Expr::Literal(ScalarValue::Null, None),
-                    &field.data_type,
-                    schema,
-                )?;
+                let null =
+                    self.cast(Expr::Literal(ScalarValue::Null, None), &field.data_type, schema)?;
                 column = Expr::Case(datafusion::logical_expr::expr::Case::new(
                     None,
                     vec![(Box::new(nan), Box::new(null))],
@@ -344,8 +331,10 @@ impl Analyzer<'_> {
         for field in &rel.fields {
             let chosen = columns.is_empty()
                 || columns.iter().any(|n| same_name(n, &field.name, self.case_sensitive));
-            let fitting: Vec<&(Literal, Literal)> =
-                replacements.iter().filter(|(from, _)| replace_fits(from, &field.data_type)).collect();
+            let fitting: Vec<&(Literal, Literal)> = replacements
+                .iter()
+                .filter(|(from, _)| replace_fits(from, &field.data_type))
+                .collect();
             if !chosen || fitting.is_empty() {
                 items.push(kept(field));
                 continue;
@@ -353,8 +342,7 @@ impl Analyzer<'_> {
             let schema = rel.plan.schema();
             let mut branches = Vec::with_capacity(fitting.len());
             for (from, to) in fitting {
-                let from =
-                    self.cast(spark_functions::literal(from)?, &field.data_type, schema)?;
+                let from = self.cast(spark_functions::literal(from)?, &field.data_type, schema)?;
                 let to = self.cast(spark_functions::literal(to)?, &field.data_type, schema)?;
                 let matched = self.scalar("<=>", vec![field.column(), from], schema)?;
                 branches.push((Box::new(matched), Box::new(to)));

@@ -1,16 +1,16 @@
 //! Window functions: resolved in place, then moved into Window operators below the expressions that use them.
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use spark_functions::{Bound, Frame, WindowCall};
 use spark_sql_parser::ast;
 use spark_sql_parser::types::DataType;
 
+use super::Analyzer;
 use super::call::builtin_name;
 use super::relation::sort_expr;
 use super::scope::{Clause, Scope};
-use super::Analyzer;
 use crate::errors::{Result, analysis, from_datafusion};
 
 impl Analyzer<'_> {

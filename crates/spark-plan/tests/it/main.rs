@@ -1,6 +1,8 @@
 //! SQL text and plan language in, printed answers out, run in process in both modes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod commands;
+mod dataframe;
 mod harness;
 mod queries;
 mod tpch;

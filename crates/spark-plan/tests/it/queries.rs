@@ -474,3 +474,367 @@ async fn errors() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn nested_values() {
+    check(
+        &[
+            "SELECT s.a, s.b.c, m['k'], xs[1], xs FROM (SELECT named_struct('a', 1, 'b', named_struct('c', 'x')) s, map('k', 2) m, array(10, 20) xs)",
+            "SELECT s.* FROM (SELECT named_struct('a', 1, 'B', 2) s)",
+            "SELECT struct(id, name AS n, id + 1) FROM people WHERE id = 1",
+            "SELECT transform(array(1, 2, 3), x -> x * 10) t, filter(array(1, 2, 3), x -> x > 1) f",
+            "SELECT transform(array(1, 2), (x, i) -> x + i + id) FROM people WHERE id < 3 ORDER BY id",
+            "SELECT posexplode(array('a', 'b'))",
+            "SELECT explode_outer(CAST(NULL AS ARRAY<INT>))",
+            "SELECT explode(map('a', 1, 'b', 2))",
+            "SELECT inline(array(named_struct('x', 1, 'y', 'p'), named_struct('x', 2, 'y', 'q')))",
+            "SELECT id, k, v FROM people LATERAL VIEW OUTER explode(map('n', name)) t AS k, v WHERE id IN (1, 4) ORDER BY id",
+            "SELECT * FROM explode(array(1, 2))",
+            "SELECT id, explode(array(1)), explode(array(2)) FROM people",
+            "SELECT explode(1)",
+            "SELECT xs.y FROM (SELECT array(named_struct('y', 1), named_struct('y', 2)) xs)",
+        ],
+        expect![[r#"
+            > SELECT s.a, s.b.c, m['k'], xs[1], xs FROM (SELECT named_struct('a', 1, 'b', named_struct('c', 'x')) s, map('k', 2) m, array(10, 20) xs)
+            +---+---+----+-----+--------+
+            |a  |c  |m[k]|xs[1]|xs      |
+            +---+---+----+-----+--------+
+            |1  |x  |2   |20   |[10, 20]|
+            +---+---+----+-----+--------+
+            > SELECT s.* FROM (SELECT named_struct('a', 1, 'B', 2) s)
+            +---+---+
+            |a  |B  |
+            +---+---+
+            |1  |2  |
+            +---+---+
+            > SELECT struct(id, name AS n, id + 1) FROM people WHERE id = 1
+            +-------------------------------+
+            |struct(id, name AS n, (id + 1))|
+            +-------------------------------+
+            |{1, Ann, 2}                    |
+            +-------------------------------+
+            > SELECT transform(array(1, 2, 3), x -> x * 10) t, filter(array(1, 2, 3), x -> x > 1) f
+            +------------+------+
+            |t           |f     |
+            +------------+------+
+            |[10, 20, 30]|[2, 3]|
+            +------------+------+
+            > SELECT transform(array(1, 2), (x, i) -> x + i + id) FROM people WHERE id < 3 ORDER BY id
+            +--------------------------------------------------------------------------------------------------------------------------------------------+
+            |transform(array(1, 2), lambdafunction(((namedlambdavariable() + namedlambdavariable()) + id), namedlambdavariable(), namedlambdavariable()))|
+            +--------------------------------------------------------------------------------------------------------------------------------------------+
+            |[2, 4]                                                                                                                                      |
+            |[3, 5]                                                                                                                                      |
+            +--------------------------------------------------------------------------------------------------------------------------------------------+
+            > SELECT posexplode(array('a', 'b'))
+            +---+---+
+            |pos|col|
+            +---+---+
+            |0  |a  |
+            |1  |b  |
+            +---+---+
+            > SELECT explode_outer(CAST(NULL AS ARRAY<INT>))
+            +----+
+            |col |
+            +----+
+            |NULL|
+            +----+
+            > SELECT explode(map('a', 1, 'b', 2))
+            +---+-----+
+            |key|value|
+            +---+-----+
+            |a  |1    |
+            |b  |2    |
+            +---+-----+
+            > SELECT inline(array(named_struct('x', 1, 'y', 'p'), named_struct('x', 2, 'y', 'q')))
+            +---+---+
+            |x  |y  |
+            +---+---+
+            |1  |p  |
+            |2  |q  |
+            +---+---+
+            > SELECT id, k, v FROM people LATERAL VIEW OUTER explode(map('n', name)) t AS k, v WHERE id IN (1, 4) ORDER BY id
+            +---+---+----+
+            |id |k  |v   |
+            +---+---+----+
+            |1  |n  |Ann |
+            |4  |n  |NULL|
+            +---+---+----+
+            > SELECT * FROM explode(array(1, 2))
+            +---+
+            |col|
+            +---+
+            |1  |
+            |2  |
+            +---+
+            > SELECT id, explode(array(1)), explode(array(2)) FROM people
+            [UNSUPPORTED_GENERATOR.MULTI_GENERATOR] The generator is not supported: only one generator allowed per SELECT clause but found 2. SQLSTATE: 42K0E
+            > SELECT explode(1)
+            [DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE] Cannot resolve "explode(1)" due to data type mismatch: The first parameter requires the ("ARRAY" or "MAP") type, however "1" has the type "INT". SQLSTATE: 42K09
+            > SELECT xs.y FROM (SELECT array(named_struct('y', 1), named_struct('y', 2)) xs)
+            +------+
+            |y     |
+            +------+
+            |[1, 2]|
+            +------+
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn harder_queries() {
+    check(
+        &[
+            "SELECT * FROM teams t, LATERAL (SELECT count(*) AS n FROM people p WHERE p.team = t.code) ORDER BY code",
+            "SELECT * FROM teams t JOIN LATERAL (SELECT p.name FROM people p WHERE p.team = t.code) x ORDER BY name",
+            "SELECT a AS b, b + 1 AS c, c * 2 AS d FROM (SELECT 1 AS a)",
+            "SELECT team, count(*) c, c + 1 FROM people GROUP BY team ORDER BY 2 DESC, 1",
+            "SELECT code FROM teams WHERE (code, title) IN (SELECT 'A', 'Alpha')",
+            "SELECT code FROM teams WHERE (code, title) NOT IN (SELECT 'A', 'Alpha') ORDER BY code",
+            "SELECT code FROM teams t WHERE 1 < (SELECT count(*) FROM people p WHERE p.team = t.code)",
+            "SELECT title, exists(SELECT 1 FROM people p WHERE p.team = t.code) e FROM teams t ORDER BY title",
+            "SELECT (SELECT id FROM people)",
+            "SELECT count(DISTINCT x), sum(DISTINCT x) FROM VALUES (1.0D), (1.0D), (-0.0D), (0.0D), (NULL) t(x)",
+            "SELECT x, count(*) FROM VALUES (0.0D), (-0.0D), (double('NaN')), (double('NaN')) t(x) GROUP BY x ORDER BY x",
+            "SELECT DISTINCT x FROM VALUES (0.0D), (-0.0D) t(x)",
+            "SELECT team, name, grouping(team), grouping(name), sum(age) FROM people GROUP BY GROUPING SETS ((team), (name), ()) ORDER BY 3, 4, 1, 2",
+            "SELECT team, id % 2 k, sum(age) FROM people GROUP BY CUBE(team, k) ORDER BY ALL",
+            "SELECT * FROM (SELECT team, name, age FROM people) PIVOT (sum(age) AS s FOR team IN ('A' AS a, 'B')) ORDER BY name",
+            "SELECT id FROM people ORDER BY (SELECT max(code) FROM teams), id DESC",
+            "SELECT name FROM people ORDER BY row_number() OVER (ORDER BY id DESC)",
+            "SELECT id, sum(id) OVER w AS s FROM people WINDOW w AS (ORDER BY id) ORDER BY id",
+            "SELECT sum(age) FILTER (WHERE team = 'A') FROM people",
+            "SELECT team, first(name) FROM people GROUP BY team HAVING count(*) > 1",
+            "SELECT max(id) FROM people HAVING max(id) > 10",
+            "SELECT * FROM people NATURAL JOIN (SELECT 1 AS id, 'x' AS extra)",
+            "SELECT p.id, q.id FROM people p RIGHT JOIN (SELECT 1 AS id UNION ALL SELECT 9) q USING (id) ORDER BY q.id",
+            "SELECT /*+ BROADCAST(t) */ p.id FROM people p JOIN teams t ON p.team = t.code ORDER BY p.id",
+            "SELECT id, count(*) OVER (PARTITION BY team) n FROM people ORDER BY id",
+            "SELECT CASE WHEN id > 2 THEN 'big' ELSE id END AS c FROM people ORDER BY id",
+            "SELECT id FROM people WHERE id IN (1, 2L, 3.0) ORDER BY id",
+            "SELECT id FROM people LIMIT 1 OFFSET 2",
+            "SELECT id FROM people LIMIT -1",
+            "SELECT * FROM VALUES (1, 'a'), (2)",
+            "SELECT count(*) FROM people TABLESAMPLE (100 PERCENT)",
+            "WITH t AS (SELECT 1 AS x) SELECT * FROM (WITH t AS (SELECT 2 AS x) SELECT * FROM t), t",
+        ],
+        expect![[r#"
+            > SELECT * FROM teams t, LATERAL (SELECT count(*) AS n FROM people p WHERE p.team = t.code) ORDER BY code
+            +----+-----+---+
+            |code|title|n  |
+            +----+-----+---+
+            |A   |Alpha|2  |
+            |B   |Beta |1  |
+            |C   |Gamma|0  |
+            +----+-----+---+
+            > SELECT * FROM teams t JOIN LATERAL (SELECT p.name FROM people p WHERE p.team = t.code) x ORDER BY name
+            +----+-----+----+
+            |code|title|name|
+            +----+-----+----+
+            |A   |Alpha|Ann |
+            |B   |Beta |Bob |
+            |A   |Alpha|Cid |
+            +----+-----+----+
+            > SELECT a AS b, b + 1 AS c, c * 2 AS d FROM (SELECT 1 AS a)
+            +---+---+---+
+            |b  |c  |d  |
+            +---+---+---+
+            |1  |2  |4  |
+            +---+---+---+
+            > SELECT team, count(*) c, c + 1 FROM people GROUP BY team ORDER BY 2 DESC, 1
+            +----+---+-------+
+            |team|c  |(c + 1)|
+            +----+---+-------+
+            |A   |2  |3      |
+            |NULL|1  |2      |
+            |B   |1  |2      |
+            +----+---+-------+
+            > SELECT code FROM teams WHERE (code, title) IN (SELECT 'A', 'Alpha')
+            +----+
+            |code|
+            +----+
+            |A   |
+            +----+
+            > SELECT code FROM teams WHERE (code, title) NOT IN (SELECT 'A', 'Alpha') ORDER BY code
+            +----+
+            |code|
+            +----+
+            |B   |
+            |C   |
+            +----+
+            > SELECT code FROM teams t WHERE 1 < (SELECT count(*) FROM people p WHERE p.team = t.code)
+            +----+
+            |code|
+            +----+
+            |A   |
+            +----+
+            > SELECT title, exists(SELECT 1 FROM people p WHERE p.team = t.code) e FROM teams t ORDER BY title
+            [INTERNAL_ERROR] This feature is not implemented: Physical plan does not support logical expression Exists(Exists { subquery: <subquery>, negated: false }) SQLSTATE: XX000
+            > SELECT (SELECT id FROM people)
+            [SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000
+            > SELECT count(DISTINCT x), sum(DISTINCT x) FROM VALUES (1.0D), (1.0D), (-0.0D), (0.0D), (NULL) t(x)
+            +-----------------+---------------+
+            |count(DISTINCT x)|sum(DISTINCT x)|
+            +-----------------+---------------+
+            |2                |1.0            |
+            +-----------------+---------------+
+            > SELECT x, count(*) FROM VALUES (0.0D), (-0.0D), (double('NaN')), (double('NaN')) t(x) GROUP BY x ORDER BY x
+            +---+--------+
+            |x  |count(1)|
+            +---+--------+
+            |0.0|2       |
+            |NaN|2       |
+            +---+--------+
+            > SELECT DISTINCT x FROM VALUES (0.0D), (-0.0D) t(x)
+            +---+
+            |x  |
+            +---+
+            |0.0|
+            +---+
+            > SELECT team, name, grouping(team), grouping(name), sum(age) FROM people GROUP BY GROUPING SETS ((team), (name), ()) ORDER BY 3, 4, 1, 2
+            +----+----+--------------+--------------+--------+
+            |team|name|grouping(team)|grouping(name)|sum(age)|
+            +----+----+--------------+--------------+--------+
+            |NULL|NULL|0             |1             |41      |
+            |A   |NULL|0             |1             |55      |
+            |B   |NULL|0             |1             |NULL    |
+            |NULL|NULL|1             |0             |41      |
+            |NULL|Ann |1             |0             |30      |
+            |NULL|Bob |1             |0             |NULL    |
+            |NULL|Cid |1             |0             |25      |
+            |NULL|NULL|1             |1             |96      |
+            +----+----+--------------+--------------+--------+
+            > SELECT team, id % 2 k, sum(age) FROM people GROUP BY CUBE(team, k) ORDER BY ALL
+            +----+----+--------+
+            |team|k   |sum(age)|
+            +----+----+--------+
+            |NULL|NULL|41      |
+            |NULL|NULL|96      |
+            |NULL|0   |41      |
+            |NULL|0   |41      |
+            |NULL|1   |55      |
+            |A   |NULL|55      |
+            |A   |1   |55      |
+            |B   |NULL|NULL    |
+            |B   |0   |NULL    |
+            +----+----+--------+
+            > SELECT * FROM (SELECT team, name, age FROM people) PIVOT (sum(age) AS s FOR team IN ('A' AS a, 'B')) ORDER BY name
+            +----+----+----+
+            |name|a   |B   |
+            +----+----+----+
+            |NULL|NULL|NULL|
+            |Ann |30  |NULL|
+            |Bob |NULL|NULL|
+            |Cid |25  |NULL|
+            +----+----+----+
+            > SELECT id FROM people ORDER BY (SELECT max(code) FROM teams), id DESC
+            +---+
+            |id |
+            +---+
+            |4  |
+            |3  |
+            |2  |
+            |1  |
+            +---+
+            > SELECT name FROM people ORDER BY row_number() OVER (ORDER BY id DESC)
+            +----+
+            |name|
+            +----+
+            |NULL|
+            |Cid |
+            |Bob |
+            |Ann |
+            +----+
+            > SELECT id, sum(id) OVER w AS s FROM people WINDOW w AS (ORDER BY id) ORDER BY id
+            +---+---+
+            |id |s  |
+            +---+---+
+            |1  |1  |
+            |2  |3  |
+            |3  |6  |
+            |4  |10 |
+            +---+---+
+            > SELECT sum(age) FILTER (WHERE team = 'A') FROM people
+            +----------------------------------+
+            |sum(age) FILTER (WHERE (team = A))|
+            +----------------------------------+
+            |55                                |
+            +----------------------------------+
+            > SELECT team, first(name) FROM people GROUP BY team HAVING count(*) > 1
+            +----+-----------+
+            |team|first(name)|
+            +----+-----------+
+            |A   |Ann        |
+            +----+-----------+
+            > SELECT max(id) FROM people HAVING max(id) > 10
+            +-------+
+            |max(id)|
+            +-------+
+            +-------+
+            > SELECT * FROM people NATURAL JOIN (SELECT 1 AS id, 'x' AS extra)
+            +---+----+---+----+-----+
+            |id |name|age|team|extra|
+            +---+----+---+----+-----+
+            |1  |Ann |30 |A   |x    |
+            +---+----+---+----+-----+
+            > SELECT p.id, q.id FROM people p RIGHT JOIN (SELECT 1 AS id UNION ALL SELECT 9) q USING (id) ORDER BY q.id
+            +----+---+
+            |id  |id |
+            +----+---+
+            |1   |1  |
+            |NULL|9  |
+            +----+---+
+            > SELECT /*+ BROADCAST(t) */ p.id FROM people p JOIN teams t ON p.team = t.code ORDER BY p.id
+            +---+
+            |id |
+            +---+
+            |1  |
+            |2  |
+            |3  |
+            +---+
+            > SELECT id, count(*) OVER (PARTITION BY team) n FROM people ORDER BY id
+            +---+---+
+            |id |n  |
+            +---+---+
+            |1  |2  |
+            |2  |1  |
+            |3  |2  |
+            |4  |1  |
+            +---+---+
+            > SELECT CASE WHEN id > 2 THEN 'big' ELSE id END AS c FROM people ORDER BY id
+            [CAST_INVALID_INPUT] The value 'big' of the type "STRING" cannot be cast to "BIGINT" because it is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate malformed input and return NULL instead. SQLSTATE: 22018
+            > SELECT id FROM people WHERE id IN (1, 2L, 3.0) ORDER BY id
+            +---+
+            |id |
+            +---+
+            |1  |
+            |2  |
+            |3  |
+            +---+
+            > SELECT id FROM people LIMIT 1 OFFSET 2
+            +---+
+            |id |
+            +---+
+            |3  |
+            +---+
+            > SELECT id FROM people LIMIT -1
+            [INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE] The limit like expression "-1" is invalid. The limit expression must be equal to or greater than 0, but got -1. SQLSTATE: 42K0E
+            > SELECT * FROM VALUES (1, 'a'), (2)
+            [INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] Invalid inline table. Inline table expected 2 columns but found 1 columns in row. SQLSTATE: 42000
+            > SELECT count(*) FROM people TABLESAMPLE (100 PERCENT)
+            +--------+
+            |count(1)|
+            +--------+
+            |4       |
+            +--------+
+            > WITH t AS (SELECT 1 AS x) SELECT * FROM (WITH t AS (SELECT 2 AS x) SELECT * FROM t), t
+            +---+---+
+            |x  |x  |
+            +---+---+
+            |2  |1  |
+            +---+---+
+        "#]],
+    )
+    .await;
+}

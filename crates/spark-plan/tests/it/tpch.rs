@@ -71,10 +71,13 @@ async fn tables(session: &Session) {
     }
 }
 
-async fn rows(session: &Session, plan: &ResolvedPlan, mode: Mode) -> Result<Vec<Vec<String>>, String> {
+async fn rows(
+    session: &Session,
+    plan: &ResolvedPlan,
+    mode: Mode,
+) -> Result<Vec<Vec<String>>, String> {
     let physical = plan_physical(session, plan, mode).await.map_err(|e| e.to_string())?;
-    let stream =
-        InProcess.run(physical, &session.state(mode)).await.map_err(|e| e.to_string())?;
+    let stream = InProcess.run(physical, &session.state(mode)).await.map_err(|e| e.to_string())?;
     let batches = collect(stream).await.map_err(|e| e.to_string())?;
     Ok(batches.iter().flat_map(|b| cell_texts(b, "UTC")).collect())
 }
