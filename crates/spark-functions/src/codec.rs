@@ -12,6 +12,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 use crate::aggregate::{self, SparkAggregate};
 use crate::lambda::{self, SparkHigherOrder};
 use crate::udf::{Mode, Params, SparkScalar, definition};
+use crate::window::SparkWindow;
 
 /// Distinguishes our bytes, and their layout, from anybody else's.
 const MAGIC: &[u8; 4] = b"FSF1";
@@ -52,18 +53,28 @@ pub fn decode_udaf(name: &str, bytes: &[u8]) -> Result<Arc<AggregateUDF>> {
     Ok(Arc::new(AggregateUDF::new_from_impl(SparkAggregate::new(definition, params))))
 }
 
-/// The bytes of one of our window functions; all of them are DataFusion's own so far.
+/// The bytes of one of our window functions; `None` for a function of DataFusion's own.
 #[must_use]
-pub fn encode_udwf(_function: &WindowUDF) -> Option<Vec<u8>> {
-    None
+pub fn encode_udwf(function: &WindowUDF) -> Option<Vec<u8>> {
+    let ours = function.inner().downcast_ref::<SparkWindow>()?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.push(u8::from(ours.ignore_nulls));
+    Some(bytes)
 }
 
 /// The function that [`encode_udwf`] gave these bytes for.
 ///
 /// # Errors
-/// Always: no window function is ours.
-pub fn decode_udwf(name: &str, _bytes: &[u8]) -> Result<Arc<WindowUDF>> {
-    Err(internal_datafusion_err!("no window function {name} in this executor"))
+/// As [`decode_udf`].
+pub fn decode_udwf(name: &str, bytes: &[u8]) -> Result<Arc<WindowUDF>> {
+    let ignore_nulls = match bytes.strip_prefix(MAGIC.as_slice()) {
+        Some([flag]) => *flag == 1,
+        _ => {
+            return Err(internal_datafusion_err!("the window function {name} is foreign"));
+        }
+    };
+    SparkWindow::named(name, ignore_nulls)
+        .ok_or_else(|| internal_datafusion_err!("no window function {name} in this executor"))
 }
 
 /// The bytes of one of our higher-order functions; `None` for a function of DataFusion's own.

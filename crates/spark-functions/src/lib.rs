@@ -16,6 +16,7 @@ mod decimal;
 pub mod errors;
 mod hash;
 mod interval;
+mod json;
 mod kernels;
 mod lambda;
 mod lists;
@@ -181,6 +182,7 @@ fn builders() -> &'static [signature::Builder] {
         math::build,
         hash::build,
         collections::build,
+        json::build,
         misc::build,
     ]
 }
@@ -201,6 +203,7 @@ fn definition_tables() -> Vec<&'static [udf::Definition]> {
     tables.extend(datetime::DEFINITION_TABLES);
     tables.extend(math::DEFINITION_TABLES);
     tables.extend(collections::DEFINITION_TABLES);
+    tables.extend(json::DEFINITION_TABLES);
     tables
 }
 
@@ -209,6 +212,7 @@ fn function_tables() -> Vec<&'static [signature::Function]> {
         vec![strings::FUNCTIONS, strings::FORMAT_FUNCTIONS, strings::PATTERN_FUNCTIONS];
     tables.push(hash::FUNCTIONS);
     tables.push(misc::FUNCTIONS);
+    tables.push(json::FUNCTIONS);
     tables.extend(datetime::FUNCTION_TABLES);
     tables.extend(math::FUNCTION_TABLES);
     tables.extend(collections::FUNCTION_TABLES);

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType as Arrow, FieldRef};
+use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::functions_window as native;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{
-    Cast, Expr, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
-    WindowUDF,
+use datafusion::logical_expr::function::{
+    ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs,
 };
+use datafusion::logical_expr::{
+    Cast, Expr, LimitEffect, PartitionEvaluator, Signature, SortExpr, WindowFrame,
+    WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, WindowUDF, WindowUDFImpl,
+};
+use datafusion::physical_plan::PhysicalExpr;
 use spark_sql_parser::error::{ErrorKind, SparkError};
 use spark_sql_parser::types::DataType;
 
@@ -86,14 +92,14 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
                 partition_by: call.partition_by.clone(),
                 order_by: call.order_by.clone(),
                 window_frame: frame.clone(),
-                filter: call.function.filter.clone().map(Box::new),
+                filter: None,
                 null_treatment: ignore.then_some(NullTreatment::IgnoreNulls),
                 distinct: call.function.distinct,
             },
         }))
     };
     let built_in = |function: Arc<WindowUDF>, args: Vec<Expr>| {
-        over(WindowFunctionDefinition::WindowUDF(function), args, ignore)
+        over(WindowFunctionDefinition::WindowUDF(SparkWindow::shared(function, ignore)), args, false)
     };
     let to_int = |expr: Expr| {
         Expr::Cast(Cast::new(Box::new(expr), to_arrow(&DataType::Integer)))
@@ -153,15 +159,97 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
             } else {
                 native::nth_value::first_value_udwf()
             };
-            Ok(over(WindowFunctionDefinition::WindowUDF(function), args, ignore))
+            let function = SparkWindow::shared(function, ignore);
+            Ok(over(WindowFunctionDefinition::WindowUDF(function), args, false))
         }
         _ if is_aggregate(&name) => {
-            let expr = aggregate(call.function.clone(), ctx)?;
+            let function = filter_folded(&call.function, ctx)?;
+            let expr = aggregate(function, ctx)?;
             replace_aggregate(expr, &|function, args| {
                 over(WindowFunctionDefinition::AggregateUDF(function), args, false)
             })
         }
         _ => Err(errors::unresolved_routine(&name)),
+    }
+}
+
+/// FILTER as NULL arguments, since plans lose the clause over windows on their way to executors.
+fn filter_folded(
+    call: &AggregateCall,
+    ctx: &FunctionContext,
+) -> Result<AggregateCall, SparkError> {
+    let Some(condition) = &call.filter else { return Ok(call.clone()) };
+    let mut folded = AggregateCall { filter: None, ..call.clone() };
+    if folded.args.is_empty() {
+        folded.args.push(Expr::Literal(ScalarValue::Int64(Some(1)), None));
+    }
+    if let Some(first) = folded.args.first_mut() {
+        *first = crate::case(None, vec![(condition.clone(), first.clone())], None, ctx)?;
+    }
+    Ok(folded)
+}
+
+/// One of DataFusion's window functions with IGNORE NULLS as a part of itself, and never reversed: plans on their way
+/// to executors keep neither as properties of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SparkWindow {
+    inner: Arc<WindowUDF>,
+    pub(crate) ignore_nulls: bool,
+}
+
+impl SparkWindow {
+    pub(crate) fn shared(inner: Arc<WindowUDF>, ignore_nulls: bool) -> Arc<WindowUDF> {
+        Arc::new(WindowUDF::new_from_impl(Self { inner, ignore_nulls }))
+    }
+
+    /// The function by DataFusion's name for it.
+    pub(crate) fn named(name: &str, ignore_nulls: bool) -> Option<Arc<WindowUDF>> {
+        native::all_default_window_functions()
+            .into_iter()
+            .find(|function| function.name() == name)
+            .map(|function| Self::shared(function, ignore_nulls))
+    }
+}
+
+impl WindowUDFImpl for SparkWindow {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.inner.expressions(args)
+    }
+
+    fn partition_evaluator(
+        &self,
+        args: PartitionEvaluatorArgs,
+    ) -> DfResult<Box<dyn PartitionEvaluator>> {
+        self.inner.partition_evaluator_factory(PartitionEvaluatorArgs::new(
+            args.input_exprs(),
+            args.input_fields(),
+            false,
+            self.ignore_nulls || args.ignore_nulls(),
+        ))
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs) -> DfResult<FieldRef> {
+        self.inner.field(args)
+    }
+
+    fn coerce_types(&self, types: &[Arrow]) -> DfResult<Vec<Arrow>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn sort_options(&self) -> Option<SortOptions> {
+        self.inner.sort_options()
+    }
+
+    fn limit_effect(&self, args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
+        self.inner.inner().limit_effect(args)
     }
 }
 

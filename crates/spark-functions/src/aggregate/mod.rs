@@ -1,5 +1,8 @@
 //! Aggregate functions: DataFusion's where they answer as Spark does, ours elsewhere.
 
+mod distinct;
+mod gather;
+mod moments;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -51,8 +54,8 @@ pub(crate) struct AggregateDefinition {
     pub groups: Option<fn(&Params, &[FieldRef]) -> DfResult<Box<dyn GroupsAccumulator>>>,
 }
 
-fn tables() -> [&'static [AggregateDefinition]; 1] {
-    [sums::DEFINITIONS]
+fn tables() -> [&'static [AggregateDefinition]; 3] {
+    [sums::DEFINITIONS, gather::DEFINITIONS, moments::DEFINITIONS]
 }
 
 static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static AggregateDefinition>> =
@@ -119,14 +122,19 @@ impl AggregateUDFImpl for SparkAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
+        let inner = (self.definition.accumulator)(&self.params, args.expr_fields)?;
         if args.is_distinct {
-            return not_impl_err!("DISTINCT inside {}", self.definition.name);
+            return Ok(Box::new(distinct::Distinct::new(args.expr_fields, inner)));
         }
-        (self.definition.accumulator)(&self.params, args.expr_fields)
+        Ok(inner)
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
-        Ok((self.definition.state)(&self.params, args.input_fields)
+        let types = match args.is_distinct {
+            true => distinct::state(args.input_fields),
+            false => (self.definition.state)(&self.params, args.input_fields),
+        };
+        Ok(types
             .into_iter()
             .enumerate()
             .map(|(index, data_type)| {
@@ -169,6 +177,9 @@ const NAMES: &[&str] = &[
     "var_samp", "var_pop", "corr", "covar_pop", "covar_samp", "bool_and", "every", "bool_or",
     "some", "any", "count_if", "bit_and", "bit_or", "bit_xor", "regr_count", "regr_avgx",
     "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept", "regr_r2",
+    "collect_list", "array_agg", "collect_set", "percentile", "percentile_cont",
+    "percentile_disc", "percentile_approx", "approx_percentile", "median", "mode", "listagg",
+    "string_agg", "skewness", "kurtosis", "max_by", "min_by", "approx_count_distinct",
 ];
 
 /// Whether the (lower-case) name is an aggregate function.
@@ -320,6 +331,44 @@ pub fn aggregate(call: AggregateCall, ctx: &FunctionContext) -> Result<Expr, Spa
             };
             native_call(&call, function, vec![value])
         }
+        "collect_list" | "array_agg" | "collect_set" => {
+            one(1)?;
+            let out = DataType::Array {
+                element: Box::new(typed.types[0].clone()),
+                contains_null: false,
+            };
+            let name = if call.name == "collect_set" { "collect_set" } else { "collect_list" };
+            our_call(&call, name, vec![arg(0)], Params::new(to_arrow(&out)))?
+        }
+        "skewness" | "kurtosis" => {
+            one(1)?;
+            let params = Params::new(Arrow::Float64);
+            our_call(&call, &call.name, vec![double(0)?], params)?
+        }
+        "max_by" | "min_by" => {
+            one(2)?;
+            let params = Params::new(to_arrow(&typed.types[0]));
+            our_call(&call, &call.name, vec![arg(0), arg(1)], params)?
+        }
+        "approx_count_distinct" => {
+            typed.arity(1, 2)?;
+            let function = native::approx_distinct::approx_distinct_udaf();
+            let value = crate::operators::normalize_key(arg(0), ctx)?;
+            plain_cast(native_call(&call, function, vec![value]), &DataType::Long)
+        }
+        "mode" => {
+            typed.arity(0, 2)?;
+            let value = match (typed.len(), call.order_by.first()) {
+                (0, Some(order)) => order.expr.clone(),
+                (0, None) => return Err(errors::wrong_num_args("mode", "> 0", 0)),
+                _ => arg(0),
+            };
+            let params = Params::new(ctx.arrow_type(&value)?);
+            our_call(&call, "mode", vec![value], params)?
+        }
+        "listagg" | "string_agg" => listagg(&call, &typed)?,
+        "median" | "percentile" | "percentile_cont" | "percentile_disc" | "percentile_approx"
+        | "approx_percentile" => percentile(&call, &typed)?,
         name => return Err(errors::unresolved_routine(name)),
     };
     crate::canonical(expr, ctx)
@@ -436,6 +485,81 @@ fn average(call: &AggregateCall, typed: &Call) -> Result<Expr, SparkError> {
         other => {
             let params = Params::new(to_arrow(&other)).mode(mode);
             our_call(call, "avg", vec![value], params)
+        }
+    }
+}
+
+fn listagg(call: &AggregateCall, typed: &Call) -> Result<Expr, SparkError> {
+    typed.arity(1, 2)?;
+    let mut args = vec![typed.coerced(0, &DataType::String)?];
+    if typed.len() == 2 {
+        args.push(typed.coerced(1, &DataType::String)?);
+    }
+    let expr = our_call(call, "listagg", args, Params::new(Arrow::Utf8))?;
+    Ok(match expr {
+        Expr::AggregateFunction(mut function) => {
+            function.params.order_by.clone_from(&call.order_by);
+            Expr::AggregateFunction(function)
+        }
+        other => other,
+    })
+}
+
+/// The percentile family; WITHIN GROUP gives the values, the argument the percentage.
+fn percentile(call: &AggregateCall, typed: &Call) -> Result<Expr, SparkError> {
+    let ctx = typed.ctx;
+    let half = || Expr::Literal(ScalarValue::Float64(Some(0.5)), None);
+    let ordered = call.order_by.first();
+    let (value, wanted) = match (call.name.as_str(), ordered) {
+        ("median", _) => {
+            typed.arity(1, 1)?;
+            (typed.args[0].clone(), half())
+        }
+        ("percentile_cont" | "percentile_disc", Some(order)) => {
+            typed.arity(1, 1)?;
+            (order.expr.clone(), typed.args[0].clone())
+        }
+        _ => {
+            typed.arity(2, 3)?;
+            (typed.args[0].clone(), typed.args[1].clone())
+        }
+    };
+    let several = matches!(crate::data_type_of(&wanted, ctx)?, DataType::Array { .. });
+    let double_list = || DataType::Array {
+        element: Box::new(DataType::Double),
+        contains_null: false,
+    };
+    let wanted = match several {
+        true => implicit(wanted, &double_list(), ctx)?,
+        false => implicit(wanted, &DataType::Double, ctx)?,
+    };
+    let of = |item: DataType| match several {
+        true => DataType::Array { element: Box::new(item), contains_null: false },
+        false => item,
+    };
+    let given = crate::data_type_of(&value, ctx)?;
+    let descending = ordered.is_some_and(|order| !order.asc);
+    let wanted = if descending && !several {
+        Expr::Literal(ScalarValue::Float64(Some(1.0)), None) - wanted
+    } else {
+        wanted
+    };
+    match call.name.as_str() {
+        "percentile_approx" | "approx_percentile" => {
+            let params = Params::new(to_arrow(&of(given)));
+            our_call(call, "percentile_approx", vec![value, wanted], params)
+        }
+        "percentile_disc" => {
+            let params = Params::new(to_arrow(&of(given)));
+            our_call(call, "percentile_disc", vec![value, wanted], params)
+        }
+        _ => {
+            let mut args = vec![implicit(value, &DataType::Double, ctx)?, wanted];
+            if call.name == "percentile" && typed.len() == 3 {
+                args.push(typed.coerced(2, &DataType::Long)?);
+            }
+            let params = Params::new(to_arrow(&of(DataType::Double)));
+            our_call(call, "percentile", args, params)
         }
     }
 }

@@ -1,6 +1,9 @@
-"""Records the answers of genuine Apache Spark to the expressions of scalar.sql (one per line) in scalar.tsv.
+"""Records the answers of genuine Apache Spark to the expressions of a file (one per line).
 
-    pip install pyspark==4.2.0 && python record.py scalar.sql scalar.tsv
+    pip install pyspark==4.2.0
+    for f in scalar table window; do python record.py $f.sql $f.tsv; done
+
+Those of table.sql and window.sql are over the rows of table `t` (rows.sql); several rows' values are joined by "; ".
 
 A line is: expression, TAB, value as Spark's cast to string shows it (or [CONDITION]), TAB, type name.
 """
@@ -33,6 +36,9 @@ def main(source, target):
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("OFF")
+    with open("rows.sql") as rows:
+        spark.sql(rows.read()).coalesce(1).createOrReplaceTempView("t")
+    scalar = source.startswith("scalar")
     with open(source) as lines, open(target, "w") as out:
         out.write(f"-- Apache Spark {spark.version}, America/Los_Angeles\n")
         for line in lines:
@@ -40,9 +46,14 @@ def main(source, target):
             if not expression or expression.startswith("--"):
                 continue
             try:
-                row = spark.sql(f"select cast(v as string), typeof(v) from (select {expression} as v)")
-                value, name = row.collect()[0]
-                shown = "NULL" if value is None else value
+                inner = f"select {expression} as v"
+                if source.startswith("table"):
+                    inner += " from t"
+                if source.startswith("window"):
+                    inner = f"select {expression} as v, id from t order by id"
+                found = spark.sql(f"select cast(v as string), typeof(v) from ({inner})").collect()
+                shown = "; ".join("NULL" if value is None else value for value, _ in found)
+                name = found[0][1]
             except Exception as error:
                 shown, name = f"[{condition(error)}]", ""
             out.write(f"{expression}\t{escape(shown)}\t{name}\n")

@@ -1,11 +1,12 @@
-//! Every expression of `tests/answers/scalar.sql` against what Apache Spark answered when it was recorded.
+//! Every expression of `tests/answers/*.sql` against what Apache Spark answered when it was recorded.
 
 use std::collections::BTreeSet;
 
-use crate::harness::{context, empty_schema, shown};
-use crate::sql;
+use spark_sql_parser::error::SparkError;
 
-const RECORDED: &str = include_str!("../answers/scalar.tsv");
+use crate::harness::{context, empty_schema, shown};
+use crate::{sql, table};
+
 /// Expressions whose answers are known to differ; each must really differ, so that the list cannot rot.
 const KNOWN: &str = include_str!("../answers/known-differences.txt");
 
@@ -13,21 +14,19 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r")
 }
 
-#[test]
-fn expressions_answer_as_recorded() {
+/// Compares all recorded lines with the answers of `evaluate`.
+fn compare(recorded: &str, mut evaluate: impl FnMut(&str) -> Result<(String, String), SparkError>) {
     let known: BTreeSet<&str> =
         KNOWN.lines().filter(|line| !line.is_empty() && !line.starts_with("-- ")).collect();
     let (mut wrong, mut healed, mut total) = (vec![], vec![], 0);
-    for line in RECORDED.lines().filter(|line| !line.starts_with("-- Apache Spark")) {
+    for line in recorded.lines().filter(|line| !line.starts_with("-- Apache Spark")) {
         let mut parts = line.split('\t');
         let (Some(expression), Some(value), Some(name)) = (parts.next(), parts.next(), parts.next())
         else {
             panic!("not a recorded line: {line}");
         };
         total += 1;
-        let schema = empty_schema();
-        let ctx = context(&schema);
-        let actual = match sql::expression(expression, &ctx).and_then(|expr| shown(expr, &ctx)) {
+        let actual = match evaluate(expression) {
             Ok((value, name)) => (escape(&value), name),
             Err(error) => (format!("[{}]", error.condition), String::new()),
         };
@@ -43,4 +42,23 @@ fn expressions_answer_as_recorded() {
     }
     assert!(wrong.is_empty(), "{} of {total} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(healed.is_empty(), "no longer different, take them off the list: {healed:#?}");
+}
+
+#[test]
+fn expressions_answer_as_recorded() {
+    compare(include_str!("../answers/scalar.tsv"), |expression| {
+        let schema = empty_schema();
+        let ctx = context(&schema);
+        shown(sql::expression(expression, &ctx)?, &ctx)
+    });
+}
+
+#[test]
+fn aggregates_answer_as_recorded() {
+    compare(include_str!("../answers/table.tsv"), |expression| table::aggregated(expression));
+}
+
+#[test]
+fn windows_answer_as_recorded() {
+    compare(include_str!("../answers/window.tsv"), |expression| table::windowed(expression));
 }

@@ -4,3 +4,4 @@ mod answers;
 mod harness;
 mod operators;
 mod sql;
+mod table;

@@ -1,9 +1,9 @@
-//! Expressions from SQL text, resolved just far enough for tests: no columns, only literals, calls and lambdas.
+//! Expressions from SQL text, resolved just far enough for tests.
 
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, SortExpr};
 use spark_functions::{
-    FunctionContext, LambdaArgument, case, cast, extract_value, higher_order, in_list, literal,
-    scalar,
+    AggregateCall, Bound, Frame, FunctionContext, LambdaArgument, WindowCall, aggregate, case, cast,
+    extract_value, higher_order, in_list, is_aggregate, literal, scalar, window,
 };
 use spark_sql_parser::ast;
 use spark_sql_parser::error::{ErrorKind, SparkError};
@@ -49,6 +49,9 @@ fn resolve(
         }
         ast::Expr::Function(function) => {
             let name = function.name.join(".").to_lowercase();
+            if is_aggregate(&name) && !ctx.schema.fields().is_empty() {
+                return aggregate(aggregate_call(function, ctx, variables)?, ctx);
+            }
             let lambda = |arg: &ast::Expr| matches!(arg, ast::Expr::Lambda { .. });
             if function.args.iter().any(lambda) {
                 return with_lambdas(&name, &function.args, ctx, variables);
@@ -58,8 +61,12 @@ fn resolve(
         }
         ast::Expr::Attribute { name, .. } | ast::Expr::LambdaVariable { name } => {
             let found = variables.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(&name[0]));
+            let column = ctx.schema.field_with_unqualified_name(&name[0]);
             let mut expr = match found {
                 Some((_, variable)) => variable.clone(),
+                None if column.is_ok() => {
+                    Expr::Column(datafusion::common::Column::new_unqualified(&name[0]))
+                }
                 None if name.len() == 1 => return scalar(&name[0].to_lowercase(), vec![], ctx),
                 None => return Err(unresolved(&name.join("."))),
             };
@@ -69,8 +76,70 @@ fn resolve(
             }
             Ok(expr)
         }
+        ast::Expr::Window(over) => {
+            let ast::Expr::Function(function) = &over.function else {
+                return Err(unresolved("a window over no function"));
+            };
+            let bound = |bound: &ast::FrameBound| {
+                Ok(match bound {
+                    ast::FrameBound::UnboundedPreceding => Bound::UnboundedPreceding,
+                    ast::FrameBound::UnboundedFollowing => Bound::UnboundedFollowing,
+                    ast::FrameBound::CurrentRow => Bound::CurrentRow,
+                    ast::FrameBound::Offset(offset) => match go(offset)? {
+                        Expr::Literal(value, _) => Bound::Offset(value),
+                        other => return Err(unresolved(&format!("{other:?}"))),
+                    },
+                })
+            };
+            let frame = match &over.frame {
+                None => None,
+                Some(frame) => Some(Frame {
+                    rows: frame.rows,
+                    lower: bound(&frame.lower)?,
+                    upper: bound(&frame.upper)?,
+                }),
+            };
+            let call = WindowCall {
+                function: aggregate_call(function, ctx, variables)?,
+                partition_by: over.partition_by.iter().map(go).collect::<Result<_, _>>()?,
+                order_by: orders(&over.order_by, ctx, variables)?,
+                frame,
+            };
+            window(call, ctx)
+        }
         other => Err(unresolved(&format!("{other:?}"))),
     }
+}
+
+fn orders(
+    orders: &[ast::SortOrder],
+    ctx: &FunctionContext,
+    variables: &Variables,
+) -> Result<Vec<SortExpr>, SparkError> {
+    orders
+        .iter()
+        .map(|order| {
+            let nulls_first = order.nulls_first.unwrap_or(order.ascending);
+            Ok(SortExpr::new(resolve(&order.expr, ctx, variables)?, order.ascending, nulls_first))
+        })
+        .collect()
+}
+
+fn aggregate_call(
+    function: &ast::Function,
+    ctx: &FunctionContext,
+    variables: &Variables,
+) -> Result<AggregateCall, SparkError> {
+    let go = |expr: &ast::Expr| resolve(expr, ctx, variables);
+    let args = function.args.iter().filter(|arg| !matches!(arg, ast::Expr::Star { .. }));
+    Ok(AggregateCall {
+        name: function.name.join(".").to_lowercase(),
+        args: args.map(go).collect::<Result<_, _>>()?,
+        distinct: function.distinct,
+        filter: function.filter.as_deref().map(go).transpose()?,
+        ignore_nulls: function.ignore_nulls,
+        order_by: orders(&function.within_group, ctx, variables)?,
+    })
 }
 
 fn with_lambdas(
