@@ -494,7 +494,6 @@ fn renames(renamed: &sc::WithColumnsRenamed) -> Vec<(String, String)> {
         .iter()
         .map(|rename| (rename.col_name.clone(), rename.new_col_name.clone()))
         .collect();
-    #[expect(deprecated, reason = "clients before 4.0 send a map")]
     let old = &renamed.rename_columns_map;
     renames.extend(old.iter().map(|(from, to)| (from.clone(), to.clone())));
     renames

@@ -1,0 +1,58 @@
+//! TPC-H on every kind of master, against the stored answers of Apache Spark.
+
+use crate::cluster::Cluster;
+use crate::run::{ON_EXECUTORS, assert_shared_work, err, out, script, succeeded, tpch_data};
+
+fn tpch(master: &str, flags: &[&str]) -> std::process::Output {
+    script("bin/spark-submit")
+        .args(["--master", master])
+        .args(flags)
+        .arg("examples/tpch.py")
+        .arg(tpch_data())
+        .args(["--check", "tests/answers/tpch-sf0.1"])
+        .output()
+        .unwrap()
+}
+
+fn assert_right(output: &std::process::Output) {
+    succeeded(output);
+    assert!(out(output).contains("22 of 22 answers are right"), "{}", out(output));
+}
+
+#[test]
+fn tpch_local() {
+    assert_right(&tpch("local[2]", &[]));
+}
+
+#[test]
+fn tpch_local_in_stages() {
+    assert_right(&tpch("local[2]", ON_EXECUTORS));
+}
+
+#[test]
+fn tpch_local_cluster() {
+    let output = tpch("local-cluster[2,1,1024]", ON_EXECUTORS);
+    assert_right(&output);
+    assert_shared_work(&err(&output), 2);
+}
+
+fn on(cluster: &Cluster) {
+    let flags =
+        [&["--total-executor-cores", "2", "--executor-memory", "1g"], ON_EXECUTORS].concat();
+    let output = tpch(&cluster.master(), &flags);
+    assert_right(&output);
+    assert_shared_work(&err(&output), 2);
+    assert!(cluster.frameworks().is_empty(), "the framework is still there");
+}
+
+#[test]
+fn tpch_our_mesos() {
+    on(&Cluster::ours(2, 1));
+}
+
+#[test]
+fn tpch_genuine_mesos() {
+    if let Some(cluster) = Cluster::genuine(2, 1) {
+        on(&cluster);
+    }
+}
