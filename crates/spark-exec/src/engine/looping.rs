@@ -65,6 +65,8 @@ pub(super) struct EngineLoop {
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
     actions: Vec<Action>,
+    /// Executors that end now do as they were told.
+    stopping: bool,
 }
 
 impl EngineLoop {
@@ -80,6 +82,7 @@ impl EngineLoop {
             tasks: HashMap::new(),
             result: None,
             actions: Vec::new(),
+            stopping: false,
         }
     }
 
@@ -223,7 +226,11 @@ impl EngineLoop {
 
     fn lost(&mut self, executor: &str, loss: ExecutorLoss) {
         let Some(attached) = self.executors.remove(executor) else { return };
-        tracing::warn!(executor, message = %loss.message, "executor lost");
+        if self.stopping {
+            tracing::debug!(executor, "executor ended");
+        } else {
+            tracing::warn!(executor, message = %loss.message, "executor lost");
+        }
         attached.send(to_executor::Kind::Stop(loss.message.to_string()));
         self.tasks.retain(|_, (on, _)| on != executor);
         self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
@@ -458,6 +465,7 @@ impl EngineLoop {
     }
 
     fn stop(&mut self, done: oneshot::Sender<()>) {
+        self.stopping = true;
         for (_, JobState { events, .. }) in self.jobs.drain() {
             let _ = events.send(JobEvent::Finished(Err(failure::stopped())));
         }
