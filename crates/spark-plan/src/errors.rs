@@ -145,6 +145,35 @@ pub(crate) fn ambiguous(name: &[String], references: &[Vec<String>]) -> SparkErr
     .with("referenceNames", format!("[{list}]"))
 }
 
+pub(crate) fn ambiguous_dataframe_column(name: &[String]) -> SparkError {
+    let object = quoted(name);
+    analysis(
+        "AMBIGUOUS_COLUMN_REFERENCE",
+        "42702",
+        format!(
+            "Column {object} is ambiguous. It's because you joined several DataFrame together, and some of these \
+             DataFrames are the same.\nThis column points to one of the DataFrame but Spark is unable to figure out \
+             which one.\nPlease alias the DataFrames with different names via `DataFrame.alias` before joining them,\n\
+             and specify the column using qualified name, e.g. `df.alias(\"a\").join(df.alias(\"b\"), col(\"a.id\") > \
+             col(\"b.id\"))`."
+        ),
+    )
+    .with("name", object)
+}
+
+pub(crate) fn where_condition(condition: &str, expressions: &str) -> SparkError {
+    analysis(
+        "INVALID_WHERE_CONDITION",
+        "42903",
+        format!(
+            "The WHERE condition \"{condition}\" contains invalid expressions: {expressions}.\nRewrite the query to \
+             avoid window functions, aggregate functions, and generator functions in the WHERE clause."
+        ),
+    )
+    .with("condition", format!("\"{condition}\""))
+    .with("expressionList", expressions)
+}
+
 pub(crate) fn table_not_found(name: &[String]) -> SparkError {
     let relation = quoted(name);
     analysis(

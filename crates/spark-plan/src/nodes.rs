@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// What a [`SparkNode`] does to its input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum NodeKind {
+pub(crate) enum NodeKind {
     /// SORT BY.
     LocalSort(Vec<SortExpr>),
     /// `repartition(n)`: rows go round.
@@ -31,9 +31,9 @@ pub enum NodeKind {
 
 /// An operator with the columns of its input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SparkNode {
-    pub kind: NodeKind,
-    pub input: LogicalPlan,
+pub(crate) struct SparkNode {
+    pub(crate) kind: NodeKind,
+    pub(crate) input: LogicalPlan,
 }
 
 impl SparkNode {

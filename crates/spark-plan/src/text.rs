@@ -50,9 +50,7 @@ impl Formatter {
             return;
         }
         match array.data_type() {
-            Arrow::Boolean => {
-                out.push_str(if array.as_boolean().value(row) { "true" } else { "false" })
-            }
+            Arrow::Boolean => push(out, array.as_boolean().value(row)),
             Arrow::Int8 => push(out, array.as_primitive::<Int8Type>().value(row)),
             Arrow::Int16 => push(out, array.as_primitive::<Int16Type>().value(row)),
             Arrow::Int32 => push(out, array.as_primitive::<Int32Type>().value(row)),

@@ -255,7 +255,10 @@ fn by_name(session: &Session, plan: &ResolvedPlan, table: &Table) -> Result<Reso
             None => {
                 let candidates: Vec<Vec<String>> =
                     plan.fields.iter().map(OutputField::path).collect();
-                return Err(errors::unresolved_column(&[field.name.clone()], &candidates));
+                return Err(errors::unresolved_column(
+                    std::slice::from_ref(&field.name),
+                    &candidates,
+                ));
             }
         }
     }

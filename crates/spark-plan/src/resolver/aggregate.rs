@@ -231,7 +231,10 @@ impl Analyzer<'_> {
             items.iter().map(|item| (named(item), item.expr.clone())).collect();
         let over = Scope { aliases: &outputs, aliases_first: true, ..base };
         let having = match having {
-            Some(having) => Some(self.boolean(having, &over, "Filter")?),
+            Some(having) => {
+                let scope = Scope { clause: Clause::Having, ..over };
+                Some(self.boolean(having, &scope, "Filter")?)
+            }
             None => None,
         };
         let mut sort = Vec::with_capacity(order.len());

@@ -316,25 +316,15 @@ impl Analyzer<'_> {
     fn check_aggregate_allowed(&self, function: &ast::Function, scope: &Scope<'_>) -> Result<()> {
         let sql = || self.sql_of(&ast::Expr::Function(function.clone()), scope);
         match scope.clause {
-            Clause::Select | Clause::OrderBy | Clause::Other => Ok(()),
+            Clause::Select | Clause::Having | Clause::OrderBy | Clause::Other => Ok(()),
             Clause::AggregateArgument => Err(analysis(
                 "NESTED_AGGREGATE_FUNCTION",
                 "42607",
                 "It is not allowed to use an aggregate function in the argument of another aggregate function. \
                  Please use the inner aggregate function in a sub-query.",
             )),
-            Clause::Where => Err(analysis(
-                "INVALID_WHERE_CONDITION",
-                "42903",
-                format!(
-                    "The WHERE condition \"{0}\" contains invalid expressions: {0}.\nRewrite the query to avoid \
-                     window functions, aggregate functions, and generator functions in the WHERE clause.",
-                    sql()
-                ),
-            )
-            .with("condition", format!("\"{}\"", sql()))
-            .with("expressionList", sql())),
-            Clause::JoinCondition => Err(analysis(
+            Clause::Where => Err(crate::errors::where_condition(&sql(), &sql())),
+            Clause::JoinCondition | Clause::JoinFilter => Err(analysis(
                 "UNSUPPORTED_EXPR_FOR_OPERATOR",
                 "42K0E",
                 format!(

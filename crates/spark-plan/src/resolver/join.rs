@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use spark_sql_parser::ast::{self, JoinKind};
 
 use super::scope::{Clause, Env, OuterFrame, Scope};
+use super::sort::has_subquery;
 use super::subquery::{is_correlated, lateral};
 use super::{Analyzer, fresh_name, output_field};
 use crate::errors::{self, Result, analysis, from_datafusion};
@@ -70,13 +71,22 @@ impl Analyzer<'_> {
                 let hidden: Vec<Hidden> =
                     left.hidden.iter().chain(&right.hidden).cloned().collect();
                 let both = Rel { fields, hidden, ..left.clone() };
-                let scope =
-                    Scope { schema: &schema, ..Scope::of(&both, env, Clause::JoinCondition) };
+                let inner = matches!(join.kind, JoinKind::Inner | JoinKind::Cross);
+                let clause = if inner { Clause::JoinFilter } else { Clause::JoinCondition };
+                let scope = Scope { schema: &schema, ..Scope::of(&both, env, clause) };
                 Some(self.join_condition(condition, &scope)?)
             }
             None => None,
         };
-        let plan = join_plan(left.plan.clone(), right.plan.clone(), join.kind, condition)?;
+        let inner = matches!(join.kind, JoinKind::Inner | JoinKind::Cross);
+        let plan = match condition {
+            // DataFusion plans subqueries in filters only.
+            Some(condition) if inner && has_subquery(&condition)? => {
+                let both = join_plan(left.plan.clone(), right.plan.clone(), join.kind, None)?;
+                super::filter(both, condition)?
+            }
+            condition => join_plan(left.plan.clone(), right.plan.clone(), join.kind, condition)?,
+        };
         let mut fields = left.fields;
         let mut hidden = left.hidden;
         if !left_only(join.kind) {

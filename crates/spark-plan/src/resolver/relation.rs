@@ -268,10 +268,40 @@ impl Analyzer<'_> {
     /// A WHERE, a HAVING below which nothing is grouped, or `DataFrame.filter`.
     pub(crate) fn filter(&self, rel: Rel, condition: &ast::Expr, env: Env<'_>) -> Result<Rel> {
         let mut rel = self.expose_missing(rel, std::iter::once(condition), env)?;
+        self.check_where(condition, &Scope::of(&rel, env, Clause::Where).missing())?;
         let scope = Scope::of(&rel, env, Clause::Where).missing();
         let predicate = self.boolean(condition, &scope, "Filter")?;
         rel.plan = filter(rel.plan, predicate)?;
         Ok(rel)
+    }
+
+    /// Aggregates, windows and generators have no place in a filter.
+    fn check_where(&self, condition: &ast::Expr, scope: &Scope<'_>) -> Result<()> {
+        let mut found: Vec<String> = Vec::new();
+        self.misplaced(condition, scope, &mut found);
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(errors::where_condition(&self.sql_of(condition, scope), &found.join(", ")))
+    }
+
+    fn misplaced(&self, expr: &ast::Expr, scope: &Scope<'_>, found: &mut Vec<String>) {
+        let wrong = match expr {
+            ast::Expr::Window(_) => true,
+            ast::Expr::Function(function) => {
+                super::call::builtin_name(&function.name).is_some_and(|n| {
+                    spark_functions::is_aggregate(&n) || spark_functions::is_generator(&n)
+                })
+            }
+            _ => false,
+        };
+        if wrong {
+            found.push(self.sql_of(expr, scope));
+            return;
+        }
+        for child in crate::visit::children(expr) {
+            self.misplaced(child, scope, found);
+        }
     }
 
     /// Resolves a condition and checks that it is boolean.
@@ -286,7 +316,7 @@ impl Analyzer<'_> {
             DataType::Boolean => Ok(predicate),
             DataType::Null => self.cast(predicate, &DataType::Boolean, scope.schema),
             other => Err(errors::not_boolean(
-                &operator.to_lowercase(),
+                operator,
                 &self.sql_of(condition, scope),
                 &spark_functions::types::sql_name(&other),
             )),

@@ -22,14 +22,14 @@ pub(crate) struct Env<'e> {
 pub(crate) struct CteFrame<'e> {
     pub(crate) name: &'e str,
     pub(crate) rel: &'e Rel,
-    pub(crate) parent: Option<&'e CteFrame<'e>>,
+    pub(crate) parent: Option<&'e Self>,
 }
 
 /// The columns of the query around a subquery.
 pub(crate) struct OuterFrame<'e> {
     pub(crate) fields: &'e [OutputField],
     pub(crate) schema: &'e DFSchema,
-    pub(crate) parent: Option<&'e OuterFrame<'e>>,
+    pub(crate) parent: Option<&'e Self>,
 }
 
 /// How far the look-up may go below the input's output.
@@ -46,7 +46,10 @@ pub(crate) enum Reach {
 pub(crate) enum Clause {
     Select,
     Where,
+    Having,
     JoinCondition,
+    /// The condition of an inner join, which may as well be a filter.
+    JoinFilter,
     GroupBy,
     OrderBy,
     /// Inside the arguments of an aggregate function.
@@ -80,7 +83,7 @@ pub(crate) struct GroupingScope {
 /// Parameters of the lambda functions around an expression.
 pub(crate) struct LambdaFrame<'a> {
     pub(crate) variables: Vec<(String, Expr)>,
-    pub(crate) parent: Option<&'a LambdaFrame<'a>>,
+    pub(crate) parent: Option<&'a Self>,
 }
 
 impl<'a> Scope<'a> {
@@ -170,6 +173,9 @@ impl Analyzer<'_> {
             match lookup(&fields, name, plan_id, self.case_sensitive) {
                 Lookup::One(found) => {
                     return Ok(Some(Meaning::Column { field: found.field, nested: found.nested }));
+                }
+                Lookup::Many(_) if plan_id.is_some() => {
+                    return Err(errors::ambiguous_dataframe_column(name));
                 }
                 Lookup::Many(many) => return Err(ambiguous_name(name, &many)),
                 Lookup::None => {}

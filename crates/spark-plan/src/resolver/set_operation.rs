@@ -80,7 +80,7 @@ impl Analyzer<'_> {
                 None => {
                     let candidates: Vec<Vec<String>> =
                         right.fields.iter().map(|f| vec![f.name.clone()]).collect();
-                    return Err(unresolved_column(&[field.name.clone()], &candidates));
+                    return Err(unresolved_column(std::slice::from_ref(&field.name), &candidates));
                 }
             }
         }

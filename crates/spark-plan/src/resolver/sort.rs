@@ -142,7 +142,7 @@ fn flattened(order: &SortOrder) -> SortOrder {
     }
 }
 
-fn has_subquery(expr: &Expr) -> Result<bool> {
+pub(super) fn has_subquery(expr: &Expr) -> Result<bool> {
     let mut found = false;
     expr.apply(|e| {
         if matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::common::{Column, ExprSchema, Spans};
-use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr::{Case, Exists, InSubquery};
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
 use datafusion::scalar::ScalarValue;
 use spark_sql_parser::ast;
 
-use super::scope::{Env, OuterFrame, Scope};
+use super::scope::{Clause, Env, OuterFrame, Scope};
 use super::{Analyzer, fresh_name};
 use crate::errors::{Result, analysis};
 use crate::field::Rel;
@@ -45,7 +45,54 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
     ) -> Result<Expr> {
         let rel = self.inner_query(query, scope)?;
-        Ok(Expr::Exists(Exists { subquery: subquery(rel.plan), negated }))
+        if is_filter(scope) {
+            return Ok(Expr::Exists(Exists { subquery: subquery(rel.plan), negated }));
+        }
+        let some = self.counted(rel.plan, None)?.gt(number(0));
+        Ok(if negated { Expr::Not(Box::new(some)) } else { some })
+    }
+
+    /// `(SELECT count(*) FROM plan WHERE condition)`: DataFusion plans predicate subqueries in filters only, elsewhere
+    /// their rows are counted.
+    fn counted(&self, plan: LogicalPlan, condition: Option<Expr>) -> Result<Expr> {
+        let plan = match condition {
+            Some(condition) => super::filter(plan, condition)?,
+            None => plan,
+        };
+        let schema = Arc::clone(plan.schema());
+        let call = super::call::plain_aggregate("count", Vec::new());
+        let call = spark_functions::aggregate(call, &self.context(&schema))?;
+        let (plan, mut exprs) = self.aggregate_node(plan, Vec::new(), vec![call])?;
+        let Some(count) = exprs.pop() else {
+            return Err(crate::errors::internal("a count without a column"));
+        };
+        let plan = super::project(plan, vec![count.alias(fresh_name("count"))])?;
+        Ok(Expr::ScalarSubquery(subquery(plan)))
+    }
+
+    /// IN where no filter is: true for a match, unknown for nulls on either side, false otherwise.
+    fn counted_in(
+        &self,
+        plan: LogicalPlan,
+        value: &Expr,
+        column: &Expr,
+        negated: bool,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
+        let outer = self.as_outer(value.clone(), scope)?;
+        let matches = self.counted(plan.clone(), Some(outer.eq(column.clone())))?.gt(number(0));
+        let all = self.counted(plan.clone(), None)?.gt(number(0));
+        let nulls = self.counted(plan, Some(column.clone().is_null()))?.gt(number(0));
+        let flag = |b: Option<bool>| Box::new(Expr::Literal(ScalarValue::Boolean(b), None));
+        Ok(Expr::Case(Case::new(
+            None,
+            vec![
+                (Box::new(matches), flag(Some(!negated))),
+                (Box::new(value.clone().is_null().and(all)), flag(None)),
+                (Box::new(nulls), flag(None)),
+            ],
+            Some(flag(Some(negated))),
+        )))
     }
 
     pub(super) fn in_subquery(
@@ -91,6 +138,11 @@ impl Analyzer<'_> {
             };
             values.push(self.cast(value, &widened, scope.schema)?);
             columns.push(self.cast(field.column(), &widened, &inner_schema)?);
+        }
+        if let ([value], [column]) = (values.as_slice(), columns.as_slice())
+            && !is_filter(scope)
+        {
+            return self.counted_in(rel.plan, value, column, negated, scope);
         }
         if let ([_], [column]) = (values.as_slice(), columns.as_slice()) {
             let same = matches!(column, Expr::Column(_));
@@ -139,6 +191,15 @@ impl Analyzer<'_> {
             .map_err(crate::errors::from_datafusion)?;
         Ok(outer.data)
     }
+}
+
+/// Whether the expression stands in a filter, where DataFusion makes joins of predicate subqueries.
+fn is_filter(scope: &Scope<'_>) -> bool {
+    matches!(scope.clause, Clause::Where | Clause::Having | Clause::JoinFilter)
+}
+
+fn number(n: i64) -> Expr {
+    Expr::Literal(ScalarValue::Int64(Some(n)), None)
 }
 
 fn subquery(plan: LogicalPlan) -> Subquery {

@@ -184,7 +184,7 @@ impl Analyzer<'_> {
                 None => {
                     let candidates: Vec<Vec<String>> =
                         rel.fields.iter().map(OutputField::path).collect();
-                    return Err(unresolved_column(&[wanted.name.clone()], &candidates));
+                    return Err(unresolved_column(std::slice::from_ref(&wanted.name), &candidates));
                 }
             };
             items.push(Item {

@@ -18,16 +18,7 @@ impl Analyzer<'_> {
     pub(super) fn window(&self, window: &ast::Window, scope: &Scope<'_>) -> Result<Expr> {
         if scope.clause == Clause::Where {
             let sql = self.sql_of(&ast::Expr::Window(Box::new(window.clone())), scope);
-            return Err(analysis(
-                "INVALID_WHERE_CONDITION",
-                "42903",
-                format!(
-                    "The WHERE condition \"{sql}\" contains invalid expressions: {sql}.\nRewrite the query to avoid \
-                     window functions, aggregate functions, and generator functions in the WHERE clause."
-                ),
-            )
-            .with("condition", format!("\"{sql}\""))
-            .with("expressionList", sql));
+            return Err(crate::errors::where_condition(&sql, &sql));
         }
         let ast::Expr::Function(function) = &window.function else {
             return Err(analysis(

@@ -208,13 +208,16 @@ async fn column_operators() {
                     ],
                 },
             ),
-            with_id(
-                2,
-                K::Deduplicate {
-                    input: people(),
-                    columns: vec!["team".into()],
-                    all_columns: false,
-                },
+            sorted(
+                with_id(
+                    2,
+                    K::Deduplicate {
+                        input: people(),
+                        columns: vec!["team".into()],
+                        all_columns: false,
+                    },
+                ),
+                "id",
             ),
             with_id(
                 2,
@@ -295,13 +298,13 @@ async fn column_operators() {
             |1  |Anna|30  |A   |
             |2  |Bob |NULL|NULL|
             |3  |Cid |25  |A   |
-            |4  |NULL|41  |NULL|
+            |1  |Ann |30  |A   |
             +---+----+----+----+
             +---+----+----+----+
             |id |name|age |team|
             +---+----+----+----+
-            |1  |Ann |30  |A   |
             |2  |Bob |NULL|B   |
+            |4  |NULL|41  |NULL|
             |4  |NULL|41  |NULL|
             +---+----+----+----+
             +---+----+-----+
@@ -620,14 +623,12 @@ async fn rows_and_partitions() {
             |  1| Ann|  30|   A|
             |  2| Bob|NULL|   B|
             +---+----+----+----+
-            only showing top 2 rows
-            -RECORD 0---
+            only showing top 2 rows-RECORD 0---
              id   | 1   
              name | Ann 
              age  | 30  
              team | A   
-            only showing top 1 row
-            +----+-----+-----+
+            only showing top 1 row+----+-----+-----+
             |code|title|extra|
             +----+-----+-----+
             |A   |Alpha|NULL |

@@ -458,9 +458,9 @@ async fn errors() {
             > SELECT no_such_function(1)
             [UNRESOLVED_ROUTINE] Cannot resolve routine `no_such_function` on search path [`system`.`builtin`, `system`.`session`, `spark_catalog`.`default`]. SQLSTATE: 42883
             > SELECT id FROM people WHERE id
-            [DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN] Cannot resolve "id" due to data type mismatch: filter expression "id" of type "INT" is not a boolean. SQLSTATE: 42K09
+            [DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN] Cannot resolve "id" due to data type mismatch: Filter expression "id" of type "INT" is not a boolean. SQLSTATE: 42K09
             > SELECT id FROM people WHERE sum(id) > 1
-            [INVALID_WHERE_CONDITION] The WHERE condition "sum(id)" contains invalid expressions: sum(id).
+            [INVALID_WHERE_CONDITION] The WHERE condition "(sum(id) > 1)" contains invalid expressions: sum(id).
             Rewrite the query to avoid window functions, aggregate functions, and generator functions in the WHERE clause. SQLSTATE: 42903
             > SELECT 1 / 0
             [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead. If necessary set "spark.sql.ansi.enabled" to "false" to bypass this error. SQLSTATE: 22012
@@ -594,6 +594,10 @@ async fn harder_queries() {
             "SELECT code FROM teams WHERE (code, title) NOT IN (SELECT 'A', 'Alpha') ORDER BY code",
             "SELECT code FROM teams t WHERE 1 < (SELECT count(*) FROM people p WHERE p.team = t.code)",
             "SELECT title, exists(SELECT 1 FROM people p WHERE p.team = t.code) e FROM teams t ORDER BY title",
+            "SELECT code, code IN (SELECT team FROM people WHERE team = 'A') a, code NOT IN (SELECT team FROM people) b FROM teams ORDER BY code",
+            "SELECT team FROM people GROUP BY team HAVING EXISTS (SELECT 1 FROM teams WHERE code = team) ORDER BY team",
+            "SELECT id FROM people WHERE sum(id) > 1 AND rank() OVER (ORDER BY id) = 1",
+            "SELECT p.id FROM people p JOIN teams t ON p.team = t.code AND p.id IN (SELECT 1) ORDER BY id",
             "SELECT (SELECT id FROM people)",
             "SELECT count(DISTINCT x), sum(DISTINCT x) FROM VALUES (1.0D), (1.0D), (-0.0D), (0.0D), (NULL) t(x)",
             "SELECT x, count(*) FROM VALUES (0.0D), (-0.0D), (double('NaN')), (double('NaN')) t(x) GROUP BY x ORDER BY x",
@@ -670,7 +674,37 @@ async fn harder_queries() {
             |A   |
             +----+
             > SELECT title, exists(SELECT 1 FROM people p WHERE p.team = t.code) e FROM teams t ORDER BY title
-            [INTERNAL_ERROR] This feature is not implemented: Physical plan does not support logical expression Exists(Exists { subquery: <subquery>, negated: false }) SQLSTATE: XX000
+            +-----+-----+
+            |title|e    |
+            +-----+-----+
+            |Alpha|true |
+            |Beta |true |
+            |Gamma|false|
+            +-----+-----+
+            > SELECT code, code IN (SELECT team FROM people WHERE team = 'A') a, code NOT IN (SELECT team FROM people) b FROM teams ORDER BY code
+            +----+-----+-----+
+            |code|a    |b    |
+            +----+-----+-----+
+            |A   |true |false|
+            |B   |false|false|
+            |C   |false|NULL |
+            +----+-----+-----+
+            > SELECT team FROM people GROUP BY team HAVING EXISTS (SELECT 1 FROM teams WHERE code = team) ORDER BY team
+            +----+
+            |team|
+            +----+
+            |A   |
+            |B   |
+            +----+
+            > SELECT id FROM people WHERE sum(id) > 1 AND rank() OVER (ORDER BY id) = 1
+            [INVALID_WHERE_CONDITION] The WHERE condition "((sum(id) > 1) AND (RANK() OVER (ORDER BY id ASC NULLS FIRST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = 1))" contains invalid expressions: sum(id), RANK() OVER (ORDER BY id ASC NULLS FIRST ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW).
+            Rewrite the query to avoid window functions, aggregate functions, and generator functions in the WHERE clause. SQLSTATE: 42903
+            > SELECT p.id FROM people p JOIN teams t ON p.team = t.code AND p.id IN (SELECT 1) ORDER BY id
+            +---+
+            |id |
+            +---+
+            |1  |
+            +---+
             > SELECT (SELECT id FROM people)
             [SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000
             > SELECT count(DISTINCT x), sum(DISTINCT x) FROM VALUES (1.0D), (1.0D), (-0.0D), (0.0D), (NULL) t(x)
@@ -821,7 +855,11 @@ async fn harder_queries() {
             > SELECT id FROM people LIMIT -1
             [INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE] The limit like expression "-1" is invalid. The limit expression must be equal to or greater than 0, but got -1. SQLSTATE: 42K0E
             > SELECT * FROM VALUES (1, 'a'), (2)
-            [INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] Invalid inline table. Inline table expected 2 columns but found 1 columns in row. SQLSTATE: 42000
+            [INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] Invalid inline table. Inline table expected 2 columns but found 1 columns in row 1. SQLSTATE: 42000
+            == SQL (line 1, position 15) ==
+            SELECT * FROM VALUES (1, 'a'), (2)
+                          ^^^^^^^^^^^^^^^^^^^^
+
             > SELECT count(*) FROM people TABLESAMPLE (100 PERCENT)
             +--------+
             |count(1)|
