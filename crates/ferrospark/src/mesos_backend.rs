@@ -213,11 +213,12 @@ impl Work {
         }
     }
 
-    /// Stopped, and the executors gone or waited for long enough.
+    /// Stopped, and the executors gone or waited for long enough. Those that have not come to the driver
+    /// were not told to stop; the teardown ends them.
     fn is_over(&self) -> bool {
         self.stopping
             .as_ref()
-            .is_some_and(|(until, _)| self.core.executor_count() == 0 || Instant::now() >= *until)
+            .is_some_and(|(until, _)| self.core.registered_count() == 0 || Instant::now() >= *until)
     }
 
     /// The master will not have us any more: the application cannot go on.

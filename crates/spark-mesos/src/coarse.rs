@@ -239,7 +239,7 @@ impl CoarseScheduler {
             executor_cores: self.settings.executor_cores,
             executor_memory_mib: self.settings.memory.total_mib(),
             starting: self.starting(),
-            running: self.executors.len() - self.starting(),
+            running: self.registered_count(),
             role: self.settings.role.clone(),
             agents: self.agents.values().filter_map(|agent| agent.shortage.clone()).collect(),
         })
@@ -256,6 +256,11 @@ impl CoarseScheduler {
     /// Executors that are launched and not yet lost.
     pub fn executor_count(&self) -> usize {
         self.executors.len()
+    }
+
+    /// Executors that have come to the driver and are not yet lost.
+    pub fn registered_count(&self) -> usize {
+        self.executors.len() - self.starting()
     }
 
     /// What became of the offers so far.

@@ -8,6 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mesos_api::scheduler::{Call, call};
 use prost::Message;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +36,8 @@ pub(super) struct QueuedCall {
 /// Who and where calls go to; nobody while there is no subscription.
 pub(super) struct Session {
     authorization: Option<String>,
+    /// TEARDOWN is on its way: the master will close the stream, and that is no trouble.
+    ending: AtomicBool,
     target: Mutex<Target>,
 }
 
@@ -49,7 +52,16 @@ struct Target {
 impl Session {
     pub(super) fn new(credential: Option<&Credential>) -> Self {
         let authorization = credential.map(Credential::authorization);
-        Self { authorization, target: Mutex::default() }
+        Self { authorization, ending: AtomicBool::new(false), target: Mutex::default() }
+    }
+
+    /// The framework is about to be torn down.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     pub(super) fn authorization(&self) -> Option<String> {

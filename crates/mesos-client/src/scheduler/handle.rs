@@ -140,6 +140,7 @@ impl SchedulerHandle {
     /// # Errors
     /// When the call did not get through. The client is over nevertheless.
     pub async fn teardown(&self) -> Result<(), ClientError> {
+        self.session.end();
         let (done, answer) = oneshot::channel();
         let call = Call { r#type: Some(call::Type::Teardown.into()), ..Call::default() };
         let queued = self.calls.send(QueuedCall { call, done: Some(done) });

@@ -97,6 +97,7 @@ impl Service {
                 self.session.close();
                 self.link = Link::None;
             }
+            Action::Disconnected(_) if self.session.is_ending() => {}
             Action::Disconnected(problem) => {
                 tracing::warn!(%problem, "disconnected from the master");
                 self.tell(SchedulerEvent::Disconnected { reason: problem.to_string() }).await;
