@@ -75,8 +75,9 @@ async fn connection(socket: TcpStream, server: Arc<Server>) {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(route(request, &server).await) }
     });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(socket), service);
     tokio::select! {
         () = stopping.cancelled() => {}
         ended = connection => {

@@ -87,6 +87,8 @@ async fn connection(socket: TcpStream, server: Arc<Server>) {
         async move { Ok::<_, Infallible>(route(request, &server).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
+        // As Mesos writes them; some old clients look for them so.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     tokio::select! {
@@ -110,7 +112,7 @@ async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Bod
         "/redirect" => redirect(server),
         "/teardown" => endpoints::teardown(request, server).await,
         _ if request.method() != Method::GET && request.method() != Method::HEAD => {
-            method_not_allowed("GET")
+            method_not_allowed("GET", request.method())
         }
         "" => page::handle(server).await,
         _ => endpoints::handle(path, request.uri(), server).await,
@@ -154,8 +156,10 @@ pub(crate) fn typed(
 }
 
 /// 405, naming what is allowed.
-pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
-    let message = format!("Expecting one of {{ '{allowed}' }}");
+pub(crate) fn method_not_allowed(allowed: &'static str, found: &Method) -> Response<Body> {
+    let message = format!(
+        "405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{found}'."
+    );
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &message);
     answer.headers_mut().insert(ALLOW, http::HeaderValue::from_static(allowed));
     answer

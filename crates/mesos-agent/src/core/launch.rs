@@ -210,7 +210,7 @@ impl Agent {
                         } else {
                             Reason::ExecutorTerminated
                         }),
-                        message: format!("Executor {}", describe(status)),
+                        message: format!("Executor terminated: it {}", describe(status)),
                     };
                     self.report(key, &entry.info.task_id, report);
                 }

@@ -409,7 +409,7 @@ fn a_custom_executor_from_launch_to_exit() {
         -- it exits, and its task with it
         executor e exited Some(768)
         E1: closed
-        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_TERMINATED "Executor exited with status 3"
+        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_TERMINATED "Executor terminated: it exited with status 3"
     "#]]);
 }
 
@@ -424,7 +424,7 @@ fn an_executor_that_does_not_subscribe_is_killed() {
         launch e in /w/slaves/S0/frameworks/F/executors/e/runs/07070707-0707-0707-0707-070707070707 Shell("execute")
         Kill e
         executor e exited Some(9)
-        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_REGISTRATION_TIMEOUT "Executor terminated with signal Killed"
+        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_REGISTRATION_TIMEOUT "Executor terminated: it terminated with signal Killed"
     "#]]);
 }
 
@@ -444,7 +444,7 @@ fn executors_are_asked_to_end_and_killed_if_they_do_not() {
         Kill e
         executor e exited Some(9)
         E1: closed
-        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_TERMINATED "Executor terminated with signal Killed"
+        update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_TERMINATED "Executor terminated: it terminated with signal Killed"
     "#]]);
 }
 

@@ -63,7 +63,7 @@ impl Master {
         let unreachable = agent_id.and_then(|agent_id| self.unreachable_agents.get(agent_id));
         let (state, message) = match agent_id {
             Some(agent_id) if self.agents.contains_key(agent_id) => {
-                (TaskState::Gone, "Reconciliation: Task is gone")
+                (TaskState::Gone, "Reconciliation: Task is unknown to the agent")
             }
             Some(_) if unreachable.is_some() => {
                 (TaskState::Unreachable, "Reconciliation: Task is unreachable")

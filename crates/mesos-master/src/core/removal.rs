@@ -22,7 +22,7 @@ impl Master {
 
     pub(super) fn teardown_by_operator(&mut self, id: &FrameworkId) -> Answer {
         if !self.frameworks.contains_key(id) {
-            return Answer::Bad(format!("No framework found with ID {id}"));
+            return Answer::Bad("No framework found with specified ID".to_owned());
         }
         self.remove_framework(id);
         Answer::Done

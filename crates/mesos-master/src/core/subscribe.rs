@@ -11,13 +11,12 @@ use super::event::{Action, StreamId};
 use super::state::{Connection, Framework};
 use super::{Master, validate};
 
-/// Longest failover timeout: what a signed 64-bit number of nanoseconds holds.
-const MAXIMUM_FAILOVER_SECONDS: f64 = 9.2e9;
-
 /// The time a framework may be away.
 pub(super) fn failover_timeout(info: &FrameworkInfo) -> Duration {
-    Duration::try_from_secs_f64(info.failover_timeout().min(MAXIMUM_FAILOVER_SECONDS))
-        .unwrap_or_default()
+    Duration::try_from_secs_f64(
+        info.failover_timeout().clamp(0.0, validate::MAXIMUM_FAILOVER_SECONDS),
+    )
+    .unwrap_or_default()
 }
 
 impl Master {
@@ -90,13 +89,8 @@ impl Master {
             return Some("Framework has been removed".to_owned());
         }
         let old = self.frameworks.get(id)?;
-        (old.info.principal != info.principal).then(|| {
-            format!(
-                "Changing framework's principal is not allowed: it was '{}' and is now '{}'",
-                old.info.principal(),
-                info.principal()
-            )
-        })
+        (old.info.principal != info.principal)
+            .then(|| "Changing framework's principal is not allowed.".to_owned())
     }
 
     fn refuse(&mut self, stream: StreamId, message: String) {

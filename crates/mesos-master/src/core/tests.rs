@@ -471,10 +471,10 @@ fn tasks_that_are_not_valid_end_in_error_and_cost_nothing() {
     ];
     world.accept(&["M-O0"], tasks);
     world.check(&expect![[r#"
-        s: UPDATE  TASK_ERROR REASON_TASK_INVALID "Task ID '' must not be empty"
-        s: UPDATE a/b TASK_ERROR REASON_TASK_INVALID "Task ID 'a/b' contains invalid characters"
+        s: UPDATE  TASK_ERROR REASON_TASK_INVALID "ID must not be empty"
+        s: UPDATE a/b TASK_ERROR REASON_TASK_INVALID "'a/b' contains invalid characters"
         s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Task uses invalid agent M-S7 while agent M-S0 is expected"
-        s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Task 't' should have at least one (but not both) of CommandInfo or ExecutorInfo present"
+        s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present"
         s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Task uses no resources"
         s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Total resources cpus:5 required by task and its executor is more than available cpus:4; mem:400"
         s: UPDATE t TASK_ERROR REASON_TASK_INVALID "Shell command is not specified"
@@ -555,29 +555,29 @@ fn subscriptions_are_refused_with_a_reason() {
     world.subscribe_as("s", FrameworkInfo { failover_timeout: Some(-1.0), ..info(&[]) });
     world.subscribe_as("s", FrameworkInfo { failover_timeout: Some(f64::NAN), ..info(&[]) });
     world.check(&expect![[r#"
-        s: ERROR Role '' is empty
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role names cannot be the empty string
         s: closed
-        s: ERROR Role '-a' has a part that starts with '-'
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role component '-a' is invalid because it starts with a dash
         s: closed
-        s: ERROR Role 'a b' contains white space or a backslash
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role component 'a b' is invalid because it contains backspace or whitespace
         s: closed
-        s: ERROR Role 'a//b' contains two adjacent slashes
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role 'a//b' cannot contain two adjacent slashes
         s: closed
-        s: ERROR Role '/a' starts or ends with a slash
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role '/a' cannot start with a slash
         s: closed
-        s: ERROR Role 'a/..' has a part that is '.', '..' or '*'
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role 'a/..' cannot include '..' as a component
         s: closed
-        s: ERROR Role 'a/*' has a part that is '.', '..' or '*'
+        s: ERROR 'FrameworkInfo.role' is not a valid role: Role 'a/*' cannot include '*' as a component
         s: closed
         s: ERROR 'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable
         s: closed
-        s: ERROR 'FrameworkInfo.roles' contains duplicate items: a
+        s: ERROR 'FrameworkInfo.roles' contains duplicate items: { a }
         s: closed
         s: ERROR 'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable
         s: closed
-        s: ERROR The framework failover_timeout (-1secs) is invalid
-        s: closed
-        s: ERROR The framework failover_timeout (NaNsecs) is invalid
+        s: SUBSCRIBED M-0000
+        s: HEARTBEAT
+        s: ERROR The framework failover_timeout (NaN) is invalid
         s: closed
     "#]]);
 }
@@ -613,7 +613,7 @@ fn a_framework_that_returns_takes_over() {
         -- the old stream is of no use
         answer Bad("The stream ID 's' included in this request didn't match the stream ID currently associated with framework ID M-0000")
         -- another principal may not
-        s3: ERROR Changing framework's principal is not allowed: it was '' and is now 'eve'
+        s3: ERROR Changing framework's principal is not allowed.
         s3: closed
         -- its removal is for good
         L0: shut down M-0000
@@ -908,7 +908,7 @@ fn reconciliation_tells_what_is_known() {
                 s: UPDATE u TASK_STAGING REASON_RECONCILIATION "Reconciliation: Latest task state"
                 -- some
                 s: UPDATE u TASK_STAGING REASON_RECONCILIATION "Reconciliation: Latest task state"
-                s: UPDATE x TASK_LOST REASON_RECONCILIATION "Reconciliation: Task is gone"
+                s: UPDATE x TASK_LOST REASON_RECONCILIATION "Reconciliation: Task is unknown to the agent"
                 s: UPDATE x TASK_LOST REASON_RECONCILIATION "Reconciliation: Task is unknown"
                 s: UPDATE x TASK_LOST REASON_RECONCILIATION "Reconciliation: Task is unknown"
                 -- a kill of an unknown task is a question
@@ -921,7 +921,7 @@ fn reconciliation_tells_what_is_known() {
                 s: UPDATE u TASK_STAGING REASON_RECONCILIATION "Reconciliation: Latest task state"
                 -- some
                 s: UPDATE u TASK_STAGING REASON_RECONCILIATION "Reconciliation: Latest task state"
-                s: UPDATE x TASK_GONE REASON_RECONCILIATION "Reconciliation: Task is gone"
+                s: UPDATE x TASK_GONE REASON_RECONCILIATION "Reconciliation: Task is unknown to the agent"
                 s: UPDATE x TASK_UNKNOWN REASON_RECONCILIATION "Reconciliation: Task is unknown"
                 s: UPDATE x TASK_UNKNOWN REASON_RECONCILIATION "Reconciliation: Task is unknown"
                 -- a kill of an unknown task is a question

@@ -8,6 +8,9 @@ use mesos_api::{
     executor_info,
 };
 
+/// Longest failover timeout: what a signed 64-bit number of nanoseconds holds.
+pub(super) const MAXIMUM_FAILOVER_SECONDS: f64 = 9.2e9;
+
 /// Ids become names of folders, which file systems limit to this.
 const MAXIMUM_ID_LENGTH: usize = 255;
 
@@ -32,7 +35,7 @@ pub(super) fn framework(
     let mut seen = BTreeSet::new();
     for name in &roles {
         if !seen.insert(name) {
-            return Err(format!("'FrameworkInfo.roles' contains duplicate items: {name}"));
+            return Err(format!("'FrameworkInfo.roles' contains duplicate items: {{ {name} }}"));
         }
         role(name)?;
         if !allowed.is_empty() && name != "*" && !allowed.contains(name) {
@@ -42,52 +45,67 @@ pub(super) fn framework(
     if let Some(stranger) = suppressed.iter().find(|role| !roles.contains(role)) {
         return Err(format!("Suppressed role '{stranger}' is not contained in the list of roles"));
     }
+    // As in Mesos, what is below zero counts as none, and what nanoseconds cannot hold is refused.
     let timeout = info.failover_timeout();
-    if timeout.is_nan() || timeout < 0.0 {
-        return Err(format!("The framework failover_timeout ({timeout}secs) is invalid"));
+    if timeout.is_nan() || timeout > MAXIMUM_FAILOVER_SECONDS {
+        return Err(format!("The framework failover_timeout ({timeout:e}) is invalid"));
     }
     if let Some(id) = info.id.as_ref().filter(|id| !id.value.is_empty()) {
-        identifier(&id.value).map_err(|problem| format!("Framework ID '{id}' {problem}"))?;
+        identifier(&id.value)?;
     }
     Ok(())
 }
 
 fn role(name: &str) -> Result<(), String> {
-    let problem = if name == "*" {
+    let invalid =
+        |problem: String| Err(format!("'FrameworkInfo.role' is not a valid role: {problem}"));
+    if name == "*" {
         return Ok(());
-    } else if name.is_empty() {
-        "is empty"
-    } else if name.starts_with('/') || name.ends_with('/') {
-        "starts or ends with a slash"
-    } else if name.contains(|c: char| c.is_whitespace() || c == '\u{8}' || c == '\\') {
-        "contains white space or a backslash"
-    } else if name.split('/').any(str::is_empty) {
-        "contains two adjacent slashes"
-    } else if name.split('/').any(|part| part == "." || part == ".." || part == "*") {
-        "has a part that is '.', '..' or '*'"
-    } else if name.split('/').any(|part| part.starts_with('-')) {
-        "has a part that starts with '-'"
-    } else {
-        return Ok(());
-    };
-    Err(format!("Role '{name}' {problem}"))
+    }
+    if name.is_empty() {
+        return invalid("Role names cannot be the empty string".to_owned());
+    }
+    if name.starts_with('/') {
+        return invalid(format!("Role '{name}' cannot start with a slash"));
+    }
+    if name.ends_with('/') {
+        return invalid(format!("Role '{name}' cannot end with a slash"));
+    }
+    for part in name.split('/') {
+        let component =
+            |problem| format!("Role component '{part}' is invalid because it {problem}");
+        if part.is_empty() {
+            return invalid(format!("Role '{name}' cannot contain two adjacent slashes"));
+        }
+        if matches!(part, "." | ".." | "*") {
+            return invalid(format!("Role '{name}' cannot include '{part}' as a component"));
+        }
+        if part.starts_with('-') {
+            return invalid(component("starts with a dash"));
+        }
+        if part.contains(|c: char| c.is_whitespace() || c == '\u{8}') {
+            return invalid(component("contains backspace or whitespace"));
+        }
+    }
+    Ok(())
 }
 
-fn identifier(id: &str) -> Result<(), &'static str> {
-    let bad = |c: char| c.is_control() || c == '/' || c == '\\' || c == '\u{7f}';
+fn identifier(id: &str) -> Result<(), String> {
+    let bad = |c: char| c.is_control() || c == '/' || c == '\\';
     match id {
-        "" => Err("must not be empty"),
-        "." | ".." => Err("is '.' or '..'"),
-        _ if id.len() > MAXIMUM_ID_LENGTH => Err("is longer than 255 characters"),
-        _ if id.contains(bad) => Err("contains invalid characters"),
+        "" => Err("ID must not be empty".to_owned()),
+        _ if id.len() > MAXIMUM_ID_LENGTH => {
+            Err(format!("ID must not be greater than {MAXIMUM_ID_LENGTH} characters"))
+        }
+        "." | ".." => Err(format!("'{id}' is disallowed")),
+        _ if id.contains(bad) => Err(format!("'{id}' contains invalid characters")),
         _ => Ok(()),
     }
 }
 
 /// Checks a task that is to run on this agent, but for what it takes.
 pub(super) fn task(task: &TaskInfo, agent_id: &AgentId) -> Result<(), String> {
-    let id = &task.task_id;
-    identifier(&id.value).map_err(|problem| format!("Task ID '{id}' {problem}"))?;
+    identifier(&task.task_id.value)?;
     if task.agent_id != *agent_id {
         return Err(format!(
             "Task uses invalid agent {} while agent {agent_id} is expected",
@@ -102,10 +120,11 @@ pub(super) fn task(task: &TaskInfo, agent_id: &AgentId) -> Result<(), String> {
         (Some(executor), None) => check_executor(executor)?,
         (None, Some(command)) => check_command(command, docker_entry_point)?,
         (Some(_), Some(_)) | (None, None) => {
-            return Err(format!(
-                "Task '{id}' should have at least one (but not both) of CommandInfo or ExecutorInfo \
-                 present"
-            ));
+            return Err(
+                "Task should have at least one (but not both) of CommandInfo or ExecutorInfo \
+                        present"
+                    .to_owned(),
+            );
         }
     }
     let grace = task.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
@@ -150,7 +169,7 @@ fn check_resources(task: &TaskInfo) -> Result<(), String> {
 
 fn check_executor(executor: &ExecutorInfo) -> Result<(), String> {
     let id = &executor.executor_id;
-    identifier(&id.value).map_err(|problem| format!("Executor ID '{id}' {problem}"))?;
+    identifier(&id.value)?;
     match executor.r#type() {
         executor_info::Type::Default => {
             Err("The default executor takes task groups only".to_owned())

@@ -102,7 +102,7 @@ fn tasks(snapshot: &Snapshot, query: &BTreeMap<String, String>) -> Value {
 /// `POST /teardown` with `frameworkId=…`.
 pub(super) async fn teardown(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
     if request.method() != Method::POST {
-        return method_not_allowed("POST");
+        return method_not_allowed("POST", request.method());
     }
     let body = match read_body(request.into_body()).await {
         Ok(body) => body,

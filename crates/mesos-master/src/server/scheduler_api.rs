@@ -35,7 +35,7 @@ async fn answer(
     server: &Arc<Server>,
 ) -> Result<Response<Body>, Response<Body>> {
     if request.method() != Method::POST {
-        return Err(method_not_allowed("POST"));
+        return Err(method_not_allowed("POST", request.method()));
     }
     let principal = server.authenticate_framework(request.headers())?;
     let (head, body) = request.into_parts();
@@ -184,9 +184,7 @@ fn validate(call: &Call) -> Result<(), String> {
         return Err(format!("Expecting '{}' to be present", present.0));
     }
     match &call.acknowledge {
-        Some(acknowledge) if acknowledge.uuid.len() != 16 => {
-            Err("Not a valid UUID: expecting 16 bytes in 'acknowledge.uuid'".to_owned())
-        }
+        Some(acknowledge) if acknowledge.uuid.len() != 16 => Err("Not a valid UUID".to_owned()),
         _ => Ok(()),
     }
 }

@@ -274,8 +274,20 @@ pub(super) fn roles(snapshot: &Snapshot) -> Value {
                 }
             }
             let ids: Vec<_> = frameworks.iter().map(|framework| &framework.id.value).collect();
+            let part = |select: fn(&FrameworkView) -> &Resources| {
+                let own = frameworks.iter().map(|framework| {
+                    select(framework).filter(|resource| {
+                        resource.allocation_info.as_ref().is_some_and(|info| info.role() == role)
+                    })
+                });
+                let mut sum = Resources::new();
+                own.for_each(|part| sum.add_all(&part));
+                sum
+            };
             json!({
                 "name": role,
+                "allocated": resources(&part(|framework| &framework.used)),
+                "offered": resources(&part(|framework| &framework.offered)),
                 "weight": snapshot.weights.get(&role).copied().unwrap_or(1.0),
                 "frameworks": ids,
                 "resources": resources(&held),
@@ -299,9 +311,9 @@ pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
         "pid": info.pid(),
         "hostname": info.hostname(),
         "capabilities": ["AGENT_UPDATE"],
-        "activated_slaves": active,
-        "deactivated_slaves": snapshot.agents.len() - active,
-        "unreachable_slaves": snapshot.unreachable_agents.len(),
+        "activated_slaves": active as f64,
+        "deactivated_slaves": (snapshot.agents.len() - active) as f64,
+        "unreachable_slaves": snapshot.unreachable_agents.len() as f64,
         "leader": info.pid(),
         "leader_info": {
             "id": info.id, "pid": info.pid(), "port": info.port, "hostname": info.hostname(),
@@ -352,7 +364,7 @@ pub(super) fn metrics(snapshot: &Snapshot) -> Value {
     );
     put("master/invalid_status_updates".into(), snapshot.counters.invalid_status_updates as f64);
     for (call, count) in &snapshot.counters.calls {
-        put(format!("master/messages_{}", call.to_lowercase()), *count as f64);
+        put(format!("master/messages_{}", message_name(call)), *count as f64);
     }
     for state in [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Killing] {
         let tasks = snapshot.frameworks.iter().flat_map(|framework| &framework.tasks);
@@ -379,6 +391,25 @@ pub(super) fn metrics(snapshot: &Snapshot) -> Value {
         put(format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
     }
     Value::Object(metrics)
+}
+
+/// Calls are counted under the names of the messages that once carried them.
+fn message_name(call: &str) -> String {
+    let name = match call {
+        "SUBSCRIBE" => "register_framework",
+        "TEARDOWN" => "unregister_framework",
+        "ACCEPT" => "launch_tasks",
+        "DECLINE" => "decline_offers",
+        "REVIVE" => "revive_offers",
+        "SUPPRESS" => "suppress_offers",
+        "KILL" => "kill_task",
+        "ACKNOWLEDGE" => "status_update_acknowledgement",
+        "RECONCILE" => "reconcile_tasks",
+        "MESSAGE" => "framework_to_executor",
+        "REQUEST" => "resource_request",
+        other => return other.to_lowercase(),
+    };
+    name.to_owned()
 }
 
 /// `TASK_RUNNING` is `tasks_running`.
