@@ -130,14 +130,26 @@ impl BlockReader {
     /// # Errors
     /// If it cannot be read.
     pub fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, StoreError> {
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|source| match source.kind() {
+        let mut bytes = Vec::with_capacity(length);
+        self.read_into(offset, length, &mut bytes)?;
+        Ok(Bytes::from(bytes))
+    }
+
+    /// Appends bytes of the file, unverified. Blocks.
+    pub(crate) fn read_into(
+        &self,
+        offset: u64,
+        length: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let start = bytes.len();
+        bytes.resize(start + length, 0);
+        self.file.read_exact_at(&mut bytes[start..], offset).map_err(|source| match source.kind() {
             std::io::ErrorKind::UnexpectedEof => {
                 StoreError::Corrupt { block: self.block, what: "file ends early".to_owned() }
             }
             _ => StoreError::File { what: "read", path: self.path.clone(), source },
-        })?;
-        Ok(Bytes::from(bytes))
+        })
     }
 
     pub(crate) fn bad_checksum(&self, segment: u32) -> StoreError {

@@ -5,24 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::block::BlockId;
 use crate::error::{StoreError, chain};
 use crate::protocol::{APPLICATION_LIMIT, Part, Request, greeting};
 use crate::reader::{BlockReader, Segment};
 use crate::secret::{PROOF_BYTES, Secret, nonce, same};
 use crate::store::ShuffleStore;
 
-/// Bytes read from a file and sent at a time, so that a large segment takes no large buffer.
-const CHUNK_BYTES: u64 = 1024 * 1024;
-
-/// Segments below this are gathered before they go to the socket.
-const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes read from files and sent at a time: a large segment takes no large buffer, and many small
+/// ones go together.
+const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What the server gives, and to whom.
 pub trait BlockSource: Send + Sync + 'static {
@@ -50,7 +47,8 @@ impl BlockSource for SingleApplication {
 pub struct BlockServerOptions {
     /// Where it listens; port 0 is any free one.
     pub address: SocketAddr,
-    /// Connections at one time; more are closed at once. Each costs a descriptor and 64 kB.
+    /// Connections at one time; more are closed at once. Each costs a descriptor, and a megabyte
+    /// while it answers.
     pub connections_limit: usize,
     /// How long a client may take to prove itself.
     pub handshake_timeout: Duration,
@@ -154,11 +152,9 @@ async fn serve_connection(
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let store = timeout(options.handshake_timeout, authenticate(&mut socket, source)).await??;
-    let (mut input, output) = socket.split();
-    let mut output = BufWriter::with_capacity(WRITE_BUFFER_BYTES, output);
+    let (mut input, mut output) = socket.split();
     while let Some(request) = timeout(options.idle_timeout, Request::read(&mut input)).await?? {
-        answer(&store, &request, &mut output, options.idle_timeout).await?;
-        timeout(options.idle_timeout, output.flush()).await??;
+        answer(&store, request, &mut output, options.idle_timeout).await?;
     }
     Ok(())
 }
@@ -198,73 +194,106 @@ async fn authenticate(
 
 async fn answer(
     store: &ShuffleStore,
-    request: &Request,
+    request: Request,
     output: &mut (impl AsyncWriteExt + Unpin),
     patience: Duration,
 ) -> io::Result<()> {
-    for (place, block) in (0_u32..).zip(&request.blocks) {
-        let reader = match open(store, *block).await {
-            Ok(reader) => reader,
-            Err(error) => {
-                output.write_all(&failed(place, &error).encode()).await?;
-                continue;
-            }
-        };
-        for segment in request.segments.clone() {
-            let Some(segment) = reader.segment(segment) else { break };
-            if segment.length > 0 {
-                timeout(patience, send_segment(&reader, place, segment, output)).await??;
-            }
+    let mut answer = Answer::new(store.clone(), request);
+    loop {
+        // One way to the blocking pool per megabyte and not per segment, of which there are many.
+        let filled;
+        (answer, filled) = blocking(move || answer.fill()).await;
+        let words = filled?;
+        if words.is_empty() {
+            return Ok(());
         }
+        timeout(patience, output.write_all(&words)).await??;
     }
-    output.write_all(&Part::End.encode()).await
 }
 
-async fn send_segment(
-    reader: &Arc<BlockReader>,
-    place: u32,
-    segment: Segment,
-    output: &mut (impl AsyncWriteExt + Unpin),
-) -> io::Result<()> {
-    let Segment { segment: number, length, checksum, offset } = segment;
-    let mut at = 0;
-    // The first piece is read before anything is promised, so that a short file is a clean failure.
-    while at < length {
-        let piece = (length - at).min(CHUNK_BYTES);
-        let bytes = match read(reader, offset + at, piece as usize).await {
-            Ok(bytes) => bytes,
-            Err(error) if at == 0 => {
-                return output.write_all(&failed(place, &error).encode()).await;
-            }
-            Err(error) => return Err(io::Error::other(error)),
-        };
-        if at == 0 {
-            let head = Part::Segment { block: place, segment: number, length, checksum };
-            output.write_all(&head.encode()).await?;
-        }
-        output.write_all(&bytes).await?;
-        at += piece;
+/// The answer to one request, written piece by piece.
+struct Answer {
+    store: ShuffleStore,
+    request: Request,
+    /// The block, the segment in it and the byte in that which come next.
+    block: usize,
+    segment: u32,
+    byte: u64,
+    ended: bool,
+}
+
+impl Answer {
+    fn new(store: ShuffleStore, request: Request) -> Self {
+        let segment = request.segments.start;
+        Self { store, request, block: 0, segment, byte: 0, ended: false }
     }
-    Ok(())
+
+    /// The next piece, of about [`CHUNK_BYTES`]; empty after the end. Blocks. An error is one that
+    /// cannot be told in the answer: what was promised cannot be given.
+    fn fill(mut self) -> (Self, io::Result<Vec<u8>>) {
+        let mut words = Vec::new();
+        while words.len() < CHUNK_BYTES && !self.ended {
+            let Some(block) = self.request.blocks.get(self.block).copied() else {
+                words.extend_from_slice(&Part::End.encode());
+                self.ended = true;
+                break;
+            };
+            let done = match self.store.read(block) {
+                Ok(reader) => self.fill_from(&reader, &mut words),
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(true) => self.next_block(),
+                Ok(false) => {}
+                Err(error) if self.byte == 0 => {
+                    words.extend_from_slice(&failed(self.block as u32, &error).encode());
+                    self.next_block();
+                }
+                Err(error) => return (self, Err(io::Error::other(error))),
+            }
+        }
+        (self, Ok(words))
+    }
+
+    fn next_block(&mut self) {
+        self.block += 1;
+        self.segment = self.request.segments.start;
+        self.byte = 0;
+    }
+
+    /// Takes from one block until it is done or the piece is full; says whether it is done.
+    fn fill_from(&mut self, reader: &BlockReader, words: &mut Vec<u8>) -> Result<bool, StoreError> {
+        while self.segment < self.request.segments.end {
+            let Some(segment) = reader.segment(self.segment) else { return Ok(true) };
+            let Segment { segment: number, length, checksum, offset } = segment;
+            while self.byte < length {
+                if words.len() >= CHUNK_BYTES {
+                    return Ok(false);
+                }
+                let piece = (length - self.byte).min((CHUNK_BYTES - words.len()) as u64);
+                let before = words.len();
+                if self.byte == 0 {
+                    let block = self.block as u32;
+                    let head = Part::Segment { block, segment: number, length, checksum };
+                    words.extend_from_slice(&head.encode());
+                }
+                if let Err(error) = reader.read_into(offset + self.byte, piece as usize, words) {
+                    // The head promises nothing yet: it was not sent.
+                    words.truncate(before);
+                    return Err(error);
+                }
+                self.byte += piece;
+            }
+            self.segment += 1;
+            self.byte = 0;
+        }
+        Ok(true)
+    }
 }
 
 fn failed(block: u32, error: &StoreError) -> Part {
     let corrupt = matches!(error, StoreError::Corrupt { .. });
     Part::Failed { block, corrupt, message: chain(error) }
-}
-
-async fn open(store: &ShuffleStore, block: BlockId) -> Result<Arc<BlockReader>, StoreError> {
-    let store = store.clone();
-    blocking(move || store.read(block)).await
-}
-
-async fn read(
-    reader: &Arc<BlockReader>,
-    offset: u64,
-    length: usize,
-) -> Result<bytes::Bytes, StoreError> {
-    let reader = reader.clone();
-    blocking(move || reader.read_at(offset, length)).await
 }
 
 /// File work off the runtime's own threads; a panic there is a panic here.
