@@ -50,7 +50,7 @@ fn kill_in_mid_query(cluster: &Cluster, rounds: usize) {
             .args(ON_EXECUTORS)
             .args(["--conf", "spark.sql.shuffle.partitions=100"])
             .arg(&app)
-            .args(["100", "6000000"])
+            .args(["100", "24000000"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -82,6 +82,9 @@ fn kill_in_mid_query(cluster: &Cluster, rounds: usize) {
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let status = child.wait().unwrap();
         assert!(status.success() && rest.contains("True "), "round {round}: {rest}\n{said}");
+        // The two and at least one in place of the victim: the query was under way when it died.
+        let executors = said.lines().filter(|line| line.starts_with("executor ")).count();
+        assert!(executors >= 3, "round {round}: {said}");
     }
 }
 
