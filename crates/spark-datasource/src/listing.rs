@@ -194,7 +194,9 @@ fn walk(root: &Path, path: &Path, found: &mut Vec<Found>) -> Result<()> {
     }
     let mut children = fs::read_dir(path)
         .and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<std::io::Result<Vec<_>>>()
         })
         .map_err(read_error)?;
     children.sort();
@@ -330,11 +332,7 @@ fn conflicting_bases(bases: &BTreeSet<&PathBuf>) -> SparkError {
     .with("discoveredBasePaths", list.join("\n\t"))
 }
 
-fn conflicting_columns(
-    names: &[String],
-    columns: &[(String, String)],
-    file: &Path,
-) -> SparkError {
+fn conflicting_columns(names: &[String], columns: &[(String, String)], file: &Path) -> SparkError {
     let other: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let directory = path::to_uri(file.parent().unwrap_or(file));
     SparkError::new(

@@ -157,10 +157,11 @@ fn merge_types(
                 contains_null: true,
             })
         }
-        (
-            DataType::Decimal { precision: p, scale: s },
-            DataType::Decimal { precision, scale },
-        ) if *s == scale => Ok(DataType::Decimal { precision: precision.max(*p), scale }),
+        (DataType::Decimal { precision: p, scale: s }, DataType::Decimal { precision, scale })
+            if *s == scale =>
+        {
+            Ok(DataType::Decimal { precision: precision.max(*p), scale })
+        }
         (left, right) => Err(spark_sql_parser::error::SparkError::new(
             spark_sql_parser::error::ErrorKind::Execution,
             "CANNOT_MERGE_SCHEMAS",
@@ -320,7 +321,9 @@ impl ParquetTable {
             .map(|pieces| {
                 let pieces = pieces
                     .iter()
-                    .map(|piece| partitioned_file(&files[piece.file], piece, &statistics[piece.file]))
+                    .map(|piece| {
+                        partitioned_file(&files[piece.file], piece, &statistics[piece.file])
+                    })
                     .collect::<DataFusionResult<Vec<_>>>()?;
                 Ok(FileGroup::new(pieces))
             })
@@ -331,14 +334,16 @@ impl ParquetTable {
 /// Whether Spark reads a parquet column of one type as another: `ParquetVectorUpdaterFactory`.
 fn convertible(found: &ArrowType, wanted: &ArrowType) -> bool {
     use ArrowType::{
-        Binary, Date32, Decimal128, Duration, FixedSizeBinary, Float32, Float64, Int8, Int16, Int32,
-        Int64, List, Map, Struct, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8,
+        Binary, Date32, Decimal128, Duration, FixedSizeBinary, Float32, Float64, Int8, Int16,
+        Int32, Int64, List, Map, Struct, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8,
     };
     match (found, wanted) {
         (found, wanted) if found == wanted => true,
         (Int8 | Int16 | Int32 | UInt8 | UInt16, Int8 | Int16 | Int32 | Int64 | Float64) => true,
         (UInt32, Int64) | (Int64, Duration(_)) | (Float32, Float64) => true,
-        (Int8 | Int16 | Int32, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 10,
+        (Int8 | Int16 | Int32, Decimal128(precision, scale)) => {
+            i16::from(*precision) - i16::from(*scale) >= 10
+        }
         (Int64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
         (UInt64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
         (Decimal128(p, s), Decimal128(precision, scale)) => {
@@ -398,7 +403,9 @@ fn partitioned_file(
 /// The statistics of a part of a file: its ranges hold, its counts are estimates.
 fn share(statistics: &Statistics, part: u64, whole: u64) -> Statistics {
     let scale = |count: &Precision<usize>| match count.get_value() {
-        Some(count) => Precision::Inexact((*count as u128 * u128::from(part) / u128::from(whole)) as usize),
+        Some(count) => {
+            Precision::Inexact((*count as u128 * u128::from(part) / u128::from(whole)) as usize)
+        }
         None => Precision::Absent,
     };
     let mut shared = statistics.clone().to_inexact();
@@ -453,10 +460,7 @@ impl TableProvider for ParquetTable {
             .with_table_partition_cols(self.partition_schema.fields().to_vec())
             .build();
         let total = if statistics.iter().all(Option::is_some) {
-            Statistics::try_merge_iter(
-                statistics.iter().flatten(),
-                table_schema.table_schema(),
-            )?
+            Statistics::try_merge_iter(statistics.iter().flatten(), table_schema.table_schema())?
         } else {
             Statistics::new_unknown(table_schema.table_schema())
         };

@@ -63,7 +63,8 @@ fn widen(a: DataType, b: DataType) -> DataType {
         (Null, other) | (other, Null) => other,
         (Integer, Long) | (Long, Integer) => Long,
         (Integer, Double) | (Double, Integer) => Double,
-        (Integer | Long, Decimal { precision, .. }) | (Decimal { precision, .. }, Integer | Long) => {
+        (Integer | Long, Decimal { precision, .. })
+        | (Decimal { precision, .. }, Integer | Long) => {
             Decimal { precision: precision.max(20), scale: 0 }
         }
         (Decimal { precision: p, .. }, Decimal { precision: q, .. }) => {

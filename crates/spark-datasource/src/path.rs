@@ -71,8 +71,7 @@ pub(crate) fn to_url(path: &Path) -> String {
 
 /// Characters that Hive and Spark write as `%XX` in partition directories.
 fn needs_escape(c: char) -> bool {
-    matches!(c, '\u{1}'..='\u{1f}' | '\u{7f}')
-        || "\"#%'*/:=?\\{[]^".contains(c)
+    matches!(c, '\u{1}'..='\u{1f}' | '\u{7f}') || "\"#%'*/:=?\\{[]^".contains(c)
 }
 
 /// `ExternalCatalogUtils.escapePathName`.

@@ -31,11 +31,9 @@ pub(crate) fn to_arrow(data_type: &DataType) -> ArrowType {
         DataType::CalendarInterval => ArrowType::Interval(IntervalUnit::MonthDayNano),
         DataType::YearMonthInterval { .. } => ArrowType::Interval(IntervalUnit::YearMonth),
         DataType::DayTimeInterval { .. } => ArrowType::Duration(TimeUnit::Microsecond),
-        DataType::Array { element, contains_null } => ArrowType::List(Arc::new(ArrowField::new(
-            "element",
-            to_arrow(element),
-            *contains_null,
-        ))),
+        DataType::Array { element, contains_null } => {
+            ArrowType::List(Arc::new(ArrowField::new("element", to_arrow(element), *contains_null)))
+        }
         DataType::Map { key, value, value_contains_null } => {
             let entries = ArrowType::Struct(Fields::from(vec![
                 ArrowField::new("key", to_arrow(key), false),

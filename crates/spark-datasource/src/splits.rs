@@ -100,10 +100,7 @@ mod tests {
     #[test]
     fn small_files_share_a_partition_up_to_the_open_cost() {
         // (4 files * (1 + 4)) / 2 = 10 per split; each costs 5: a third would start at 10 and end at 11.
-        assert_eq!(
-            shape(&[MIB, MIB, MIB, MIB], 2),
-            [vec![(0, 1), (1, 1)], vec![(2, 1), (3, 1)]]
-        );
+        assert_eq!(shape(&[MIB, MIB, MIB, MIB], 2), [vec![(0, 1), (1, 1)], vec![(2, 1), (3, 1)]]);
     }
 
     #[test]
@@ -114,9 +111,6 @@ mod tests {
     #[test]
     fn parallelism_cuts_a_single_file() {
         // (16 + 4) / 4 = 5.
-        assert_eq!(
-            shape(&[16 * MIB], 4),
-            [vec![(0, 5)], vec![(0, 5)], vec![(0, 5)], vec![(0, 1)]]
-        );
+        assert_eq!(shape(&[16 * MIB], 4), [vec![(0, 5)], vec![(0, 5)], vec![(0, 5)], vec![(0, 1)]]);
     }
 }

@@ -139,9 +139,8 @@ impl ColumnBuilder {
             DataType::Float => Self::Float(Float32Builder::new()),
             DataType::Double => Self::Double(Float64Builder::new()),
             DataType::Decimal { precision, scale } => {
-                let builder = Decimal128Builder::new()
-                    .with_precision_and_scale(*precision, *scale)
-                    .ok()?;
+                let builder =
+                    Decimal128Builder::new().with_precision_and_scale(*precision, *scale).ok()?;
                 Self::Decimal(builder, *precision, *scale)
             }
             DataType::String | DataType::Char(_) | DataType::Varchar(_) => {

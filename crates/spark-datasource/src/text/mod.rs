@@ -33,11 +33,9 @@ fn is_latin1(options: &Options) -> Result<bool> {
     match text.to_uppercase().as_str() {
         "UTF-8" | "UTF8" | "US-ASCII" | "ASCII" => Ok(false),
         "ISO-8859-1" | "ISO8859-1" | "LATIN1" => Ok(true),
-        _ => Err(error::bad_option(
-            "encoding",
-            text,
-            "supported are UTF-8, US-ASCII and ISO-8859-1",
-        )),
+        _ => {
+            Err(error::bad_option("encoding", text, "supported are UTF-8, US-ASCII and ISO-8859-1"))
+        }
     }
 }
 
@@ -54,8 +52,7 @@ fn decode_whole(bytes: Vec<u8>, latin1: bool) -> String {
     if latin1 {
         return bytes.iter().map(|byte| char::from(*byte)).collect();
     }
-    String::from_utf8(bytes)
-        .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 /// Runs `work` for each item on as many threads as there are cores; results are in the order of the items.

@@ -30,10 +30,8 @@ impl PlainScan {
     }
 
     pub(crate) fn reader(&self, indices: &[usize]) -> (Box<dyn RecordReader>, Vec<ColumnBuilder>) {
-        let builders = indices
-            .iter()
-            .filter_map(|_| ColumnBuilder::new(&DataType::String))
-            .collect();
+        let builders =
+            indices.iter().filter_map(|_| ColumnBuilder::new(&DataType::String)).collect();
         (Box::new(PlainReader { scan: self.clone() }), builders)
     }
 }
@@ -46,10 +44,7 @@ pub(crate) fn default_schema() -> Schema {
 /// Text has one column, a string.
 pub(crate) fn check_types(schema: &Schema) -> Result<()> {
     for field in &schema.fields {
-        if !matches!(
-            field.data_type,
-            DataType::String | DataType::Char(_) | DataType::Varchar(_)
-        ) {
+        if !matches!(field.data_type, DataType::String | DataType::Char(_) | DataType::Varchar(_)) {
             let name = sql_name(&field.data_type);
             return Err(error::unsupported_type("Text", &field.name, &name));
         }

@@ -13,8 +13,8 @@ use datafusion::physical_plan::empty::EmptyExec;
 use spark_sql_parser::types::Schema;
 
 use super::compression::Codec;
-use super::{csv, json, plain};
 use super::scan::{TextFormat, TextPiece, TextScan, TextScanExec};
+use super::{csv, json, plain};
 use crate::error::{self, Result};
 use crate::listing::DataFile;
 use crate::pruning;

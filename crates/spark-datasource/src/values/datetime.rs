@@ -279,8 +279,8 @@ mod tests {
             ("2020-01-02 25:00", None),
             ("2020-01-02x", None),
         ] {
-            let shown = parse_timestamp(text, || 0)
-                .map(|parsed| show_local(parsed.to_instant(Zone::UTC)));
+            let shown =
+                parse_timestamp(text, || 0).map(|parsed| show_local(parsed.to_instant(Zone::UTC)));
             assert_eq!(shown.as_deref(), expected, "{text:?}");
         }
     }

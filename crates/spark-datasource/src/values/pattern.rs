@@ -6,8 +6,18 @@ use super::datetime::{
 use super::zone::Zone;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -138,7 +148,9 @@ fn compile(
                     count += 1;
                 }
                 if !"yuMLdDQqEaHhKkmsSXxZzVO".contains(c) {
-                    return Err(format!("the letter '{c}' is not a Spark 3 datetime pattern letter"));
+                    return Err(format!(
+                        "the letter '{c}' is not a Spark 3 datetime pattern letter"
+                    ));
                 }
                 items.push(Item::Field(if c == 'u' { 'y' } else { c }, count));
             }
@@ -345,9 +357,8 @@ fn parse_offset(letter: char, text: &str) -> Option<(Zone, &str)> {
     if !body.starts_with(['+', '-']) {
         return (letter == 'O').then_some((Zone::UTC, body));
     }
-    let end = 1 + body[1..]
-        .find(|c: char| !(c.is_ascii_digit() || c == ':'))
-        .unwrap_or(body.len() - 1);
+    let end =
+        1 + body[1..].find(|c: char| !(c.is_ascii_digit() || c == ':')).unwrap_or(body.len() - 1);
     Some((Zone::parse(&body[..end])?, &body[end..]))
 }
 
@@ -361,8 +372,7 @@ impl Found {
                 (day > 0 && days_to_civil(days).0 == year).then_some(days)?
             }
             _ => {
-                let month =
-                    self.month.or(self.quarter.map(|quarter| quarter * 3 - 2)).unwrap_or(1);
+                let month = self.month.or(self.quarter.map(|quarter| quarter * 3 - 2)).unwrap_or(1);
                 civil_to_days(year, month, self.day.unwrap_or(1))?
             }
         };
@@ -377,8 +387,7 @@ impl Found {
             (None, Some(hour), afternoon) => hour + if afternoon? { 12 } else { 0 },
             (None, None, _) => 0,
         };
-        let seconds =
-            hour * 3600 + self.minute.unwrap_or(0) * 60 + self.second.unwrap_or(0);
+        let seconds = hour * 3600 + self.minute.unwrap_or(0) * 60 + self.second.unwrap_or(0);
         Some(seconds * MICROS_PER_SECOND + self.micros.unwrap_or(0))
     }
 }
@@ -504,7 +513,11 @@ mod tests {
             ("yy-MM-dd", "21-02-03", Some("2021-02-03 00:00:00")),
             ("d MMM yyyy", "3 feb 2021", Some("2021-02-03 00:00:00")),
             ("MMMM d, yyyy hh:mm a", "May 4, 2021 12:30 PM", Some("2021-05-04 12:30:00")),
-            ("yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]", "2021-05-04T01:02:03", Some("2021-05-04 01:02:03")),
+            (
+                "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]",
+                "2021-05-04T01:02:03",
+                Some("2021-05-04 01:02:03"),
+            ),
             (
                 "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]",
                 "2021-05-04T01:02:03.250+01:00",

@@ -52,9 +52,21 @@ pub(super) enum Cells<'a> {
     TimestampNtz(&'a PrimitiveArray<TimestampMicrosecondType>),
     YearMonth(&'a PrimitiveArray<IntervalYearMonthType>, u8, u8),
     DayTime(&'a PrimitiveArray<DurationMicrosecondType>, u8, u8),
-    List { nulls: Option<&'a NullBuffer>, offsets: &'a OffsetBuffer<i32>, items: Box<Self> },
-    Map { nulls: Option<&'a NullBuffer>, offsets: &'a OffsetBuffer<i32>, keys: Box<Self>, values: Box<Self> },
-    Struct { nulls: Option<&'a NullBuffer>, fields: Vec<(String, Self)> },
+    List {
+        nulls: Option<&'a NullBuffer>,
+        offsets: &'a OffsetBuffer<i32>,
+        items: Box<Self>,
+    },
+    Map {
+        nulls: Option<&'a NullBuffer>,
+        offsets: &'a OffsetBuffer<i32>,
+        keys: Box<Self>,
+        values: Box<Self>,
+    },
+    Struct {
+        nulls: Option<&'a NullBuffer>,
+        fields: Vec<(String, Self)>,
+    },
 }
 
 impl<'a> Cells<'a> {

@@ -52,8 +52,7 @@ impl CsvOptions {
             null_value: options.string("nullValue", ""),
             empty_value: options.string("emptyValue", "\"\""),
             date_format: options.get("dateFormat").map(str::to_owned),
-            timestamp_format: options
-                .string("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]"),
+            timestamp_format: options.string("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]"),
             timestamp_ntz_format: options
                 .string("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS]"),
             line_separator: options.string("lineSep", "\n"),
@@ -83,8 +82,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(file: BufWriter<File>, codec: Codec, uri: String) -> Result<Self> {
-        let encoder =
-            codec.writer(file).map_err(|e| error::write_failed(&uri, &e.to_string()))?;
+        let encoder = codec.writer(file).map_err(|e| error::write_failed(&uri, &e.to_string()))?;
         Ok(Self { encoder, buffer: Vec::with_capacity(2 * FLUSH_BYTES), uri })
     }
 

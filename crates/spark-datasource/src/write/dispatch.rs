@@ -146,8 +146,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn file_batch(&self, columns: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
-        let columns =
-            self.file_columns.iter().map(|index| Arc::clone(&columns[*index])).collect();
+        let columns = self.file_columns.iter().map(|index| Arc::clone(&columns[*index])).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.file_arrow), columns, &options)
             .map_err(|e| error::internal(e.to_string()))

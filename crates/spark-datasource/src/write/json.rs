@@ -34,8 +34,7 @@ impl JsonOptions {
         let json = Self {
             ignore_null_fields: options.bool("ignoreNullFields", true)?,
             date_format: options.get("dateFormat").map(str::to_owned),
-            timestamp_format: options
-                .string("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]"),
+            timestamp_format: options.string("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]"),
             timestamp_ntz_format: options
                 .string("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss[.SSS]"),
             line_separator: options.string("lineSep", "\n"),
@@ -90,9 +89,7 @@ impl FileWriter for JsonFile {
             .columns()
             .iter()
             .zip(&self.schema.fields)
-            .map(|(column, field)| {
-                Ok((field.name.clone(), Cells::new(column, &field.data_type)?))
-            })
+            .map(|(column, field)| Ok((field.name.clone(), Cells::new(column, &field.data_type)?)))
             .collect::<Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
             self.generator.object(&fields, row, &mut self.output.buffer);

@@ -202,13 +202,7 @@ pub async fn prepare_write(
         }
         fs::create_dir_all(&task.staging)
             .map_err(|e| error::write_failed(&path::to_uri(&directory), &e.to_string()))?;
-        Ok(Some(PreparedWrite {
-            task,
-            directory,
-            mode,
-            dynamic_overwrite,
-            fresh: !exists,
-        }))
+        Ok(Some(PreparedWrite { task, directory, mode, dynamic_overwrite, fresh: !exists }))
     })
     .await
 }
@@ -369,8 +363,9 @@ impl PreparedWrite {
     }
 
     fn move_files(&self, files: &[FinishedFile]) -> Result<()> {
-        let failed =
-            |path: &Path, e: &std::io::Error| error::write_failed(&path::to_uri(path), &e.to_string());
+        let failed = |path: &Path, e: &std::io::Error| {
+            error::write_failed(&path::to_uri(path), &e.to_string())
+        };
         if self.mode == SaveMode::Overwrite {
             if self.dynamic_overwrite && !self.task.partition_columns.is_empty() {
                 let touched: BTreeSet<&Path> =

@@ -39,7 +39,75 @@ async fn partition_directories() {
     ] {
         out.push_str(&read(paths, &[]).await);
     }
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        ["a=1/f", "a=2/f"]
+          struct<_c0:string,a:int>
+          x|1
+          y|2
+        ["a=1/f", "b=2/f"]
+          error [CONFLICTING_PARTITION_COLUMN_NAMES] Conflicting partition column names detected: (a) and (b) in file:DIR/b=2. For partitioned table directories, data files should only live in leaf directories. And directories at the same level should have the same partition column name. SQLSTATE: KD009
+        ["a=1/f", "g"]
+          struct<_c0:string,a:int>
+          x|1
+        ["a=1/b=2/f", "a=3/f"]
+          error [CONFLICTING_PARTITION_COLUMN_NAMES] Conflicting partition column names detected: (a, b) and (a) in file:DIR/a=3. For partitioned table directories, data files should only live in leaf directories. And directories at the same level should have the same partition column name. SQLSTATE: KD009
+        ["d/f", "g"]
+          struct<_c0:string>
+          y
+        ["a=__HIVE_DEFAULT_PARTITION__/f", "a=2/f"]
+          struct<_c0:string,a:int>
+          y|2
+          x|NULL
+        ["a=__HIVE_DEFAULT_PARTITION__/f"]
+          struct<_c0:string,a:void>
+          x|NULL
+        ["a=2020-01-01 10%3A00%3A00/f"]
+          struct<_c0:string,a:timestamp>
+          x|2020-01-01T10:00:00Z
+        ["a=1.5/f", "a=2/f"]
+          struct<_c0:string,a:double>
+          x|1.5
+          z|2.0
+        ["a=1e3/f"]
+          struct<_c0:string,a:decimal(4,0)>
+          x|1000
+        ["x/a=1/f", "y/a=2/f"]
+          error [CONFLICTING_DIRECTORY_STRUCTURES] Conflicting directory structures detected. Suspicious paths: file:DIR/x, file:DIR/y. If provided paths are partition directories, please set "basePath" in the options of the data source to specify the root directory of the table. If there are multiple root directories, please load them separately and then union them. SQLSTATE: KD009
+        ["a=1/x/f"]
+          struct<_c0:string,a:int>
+          x|1
+        ["a=01/f"]
+          struct<_c0:string,a:int>
+          x|1
+        ["a=2020-01-01/f", "a=2020-01-01 10%3A00%3A00.5/f"]
+          struct<_c0:string,a:timestamp>
+          x|2020-01-01T00:00:00Z
+          y|2020-01-01T10:00:00.500Z
+        ["a=true/f"]
+          struct<_c0:string,a:string>
+          y|true
+        ["A=1/f", "a=2/f"]
+          struct<_c0:string,A:int>
+          x|1
+          y|2
+        ["_a=1/f"]
+          struct<_c0:string,_a:int>
+          x|1
+        ["a=2020-01-01 10%3A00%3A00.123456/f"]
+          struct<_c0:string,a:string>
+          x|2020-01-01 10:00:00.123456
+        ["a=12345678901234567890/f", "a=1/f"]
+          struct<_c0:string,a:decimal(20,0)>
+          y|1
+          x|12345678901234567890
+        ["a=3000000000/f", "a=1.5/f"]
+          struct<_c0:string,a:string>
+          y|1.5
+          x|3000000000
+        ["_SUCCESS", ".hidden", "f"]
+          struct<_c0:string>
+          y
+    "#]].assert_eq(&out);
 }
 
 #[tokio::test]
@@ -64,5 +132,40 @@ async fn listing_options() {
     let base = directory.path().display().to_string();
     let shown = show("csv", &directory.path().join("a=1"), None, &[("basePath", &base)]).await;
     out.push_str(&format!("basePath\n  {shown}"));
-    expect![[""]].assert_eq(&out.replace(&base, "BASE"));
+    expect![[r#"
+        ["d/f", "g.csv", "e/h.csv"]
+          struct<_c0:string>
+          x
+          z
+          y
+        ["d/f", "g.csv", "e/h.csv"]
+          struct<_c0:string>
+          y
+        a=*
+          struct<_c0:string>
+          x
+          y
+        *.csv
+          struct<_c0:string>
+          z
+          w
+        {b,c}.csv
+          struct<_c0:string>
+          z
+          w
+        [^c].csv
+          struct<_c0:string>
+          z
+        a=1
+          struct<_c0:string>
+          x
+        nothing*
+          error [PATH_NOT_FOUND] Path does not exist: file:DIR. SQLSTATE: 42K03
+        nothing
+          error [PATH_NOT_FOUND] Path does not exist: file:DIR. SQLSTATE: 42K03
+        basePath
+          struct<_c0:string,a:int>
+          x|1
+    "#]]
+    .assert_eq(&out.replace(&base, "BASE"));
 }

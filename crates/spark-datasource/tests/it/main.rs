@@ -2,5 +2,7 @@
 
 mod csv;
 mod discovery;
+mod json;
+mod scans;
 mod support;
 mod write;

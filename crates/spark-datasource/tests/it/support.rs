@@ -103,13 +103,17 @@ pub(crate) async fn show(
 ) -> String {
     let (session, opened) = match open_path(format, path, schema, pairs).await {
         Ok(opened) => opened,
-        Err(error) => return format!("error {error}\n").replace(&path.display().to_string(), "DIR"),
+        Err(error) => {
+            return format!("error {error}\n").replace(&path.display().to_string(), "DIR");
+        }
     };
     let mut out = format!("{}\n", opened.schema.simple_string());
-    let plan = opened.provider.scan(&session.state(), None, &[], None).await.unwrap();
-    match collect(&session, recoded(&session, plan)).await {
-        Ok(batches) => out.push_str(&rows(&batches)),
-        Err(error) => out.push_str(&format!("error {error}\n")),
+    match opened.provider.scan(&session.state(), None, &[], None).await {
+        Ok(plan) => match collect(&session, recoded(&session, plan)).await {
+            Ok(batches) => out.push_str(&rows(&batches)),
+            Err(error) => out.push_str(&format!("error {error}\n")),
+        },
+        Err(error) => out.push_str(&format!("error {}\n", error.strip_backtrace())),
     }
     out.replace(&path.display().to_string(), "DIR")
 }

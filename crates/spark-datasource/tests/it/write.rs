@@ -58,7 +58,10 @@ async fn texts_are_sparks() {
     for (number, (format, options)) in [
         ("csv", &[][..]),
         ("csv", &[("header", "true"), ("sep", ";"), ("nullValue", "NULL"), ("emptyValue", "E")]),
-        ("csv", &[("dateFormat", "dd/MM/yy"), ("timestampFormat", "yyyy HH"), ("quoteAll", "true")]),
+        (
+            "csv",
+            &[("dateFormat", "dd/MM/yy"), ("timestampFormat", "yyyy HH"), ("quoteAll", "true")],
+        ),
         ("json", &[]),
         ("json", &[("ignoreNullFields", "false"), ("timeZone", "Europe/Berlin")]),
     ]
@@ -71,7 +74,29 @@ async fn texts_are_sparks() {
             .unwrap();
         out.push_str(&format!("{format} {options:?}\n{}", content(&target, format)));
     }
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        csv []
+        1,"x,y",1.5,1.10,1970-01-01,2020-01-02T03:04:05.678Z,2020-01-02T03:04:05.000,true
+        ,,1.0E10,-0.05,2020-01-02,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000,false
+        3,"",NaN,0.00,1969-12-31,1969-12-31T23:59:59.999Z,1970-01-01T00:00:00.000,true
+        csv [("header", "true"), ("sep", ";"), ("nullValue", "NULL"), ("emptyValue", "E")]
+        a;s;d;m;dt;ts;n;b
+        1;x,y;1.5;1.10;1970-01-01;2020-01-02T03:04:05.678Z;2020-01-02T03:04:05.000;true
+        NULL;NULL;1.0E10;-0.05;2020-01-02;1970-01-01T00:00:00.000Z;1970-01-01T00:00:00.000;false
+        3;E;NaN;0.00;1969-12-31;1969-12-31T23:59:59.999Z;1970-01-01T00:00:00.000;true
+        csv [("dateFormat", "dd/MM/yy"), ("timestampFormat", "yyyy HH"), ("quoteAll", "true")]
+        "1","x,y","1.5","1.10","01/01/70","2020 03","2020-01-02T03:04:05.000","true"
+        "","","1.0E10","-0.05","02/01/20","1970 00","1970-01-01T00:00:00.000","false"
+        "3","","NaN","0.00","31/12/69","1969 23","1970-01-01T00:00:00.000","true"
+        json []
+        {"a":1,"s":"x,y","d":1.5,"m":1.10,"dt":"1970-01-01","ts":"2020-01-02T03:04:05.678Z","n":"2020-01-02T03:04:05.000","b":true}
+        {"d":1.0E10,"m":-0.05,"dt":"2020-01-02","ts":"1970-01-01T00:00:00.000Z","n":"1970-01-01T00:00:00.000","b":false}
+        {"a":3,"s":"","d":"NaN","m":0.00,"dt":"1969-12-31","ts":"1969-12-31T23:59:59.999Z","n":"1970-01-01T00:00:00.000","b":true}
+        json [("ignoreNullFields", "false"), ("timeZone", "Europe/Berlin")]
+        {"a":1,"s":"x,y","d":1.5,"m":1.10,"dt":"1970-01-01","ts":"2020-01-02T04:04:05.678+01:00","n":"2020-01-02T03:04:05.000","b":true}
+        {"a":null,"s":null,"d":1.0E10,"m":-0.05,"dt":"2020-01-02","ts":"1970-01-01T01:00:00.000+01:00","n":"1970-01-01T00:00:00.000","b":false}
+        {"a":3,"s":"","d":"NaN","m":0.00,"dt":"1969-12-31","ts":"1970-01-01T00:59:59.999+01:00","n":"1970-01-01T00:00:00.000","b":true}
+    "#]].assert_eq(&out);
 }
 
 #[tokio::test]
@@ -79,9 +104,25 @@ async fn odd_strings_are_quoted_as_by_univocity() {
     let directory = tempfile::tempdir().unwrap();
     let session = session();
     let strings = StringArray::from(vec![
-        Some("a,b"), Some("q\"q"), Some(" lead"), Some("trail "), Some(""), None, Some("nl\nx"),
-        Some("cr\rx"), Some("back\\slash"), Some("back\\\"q"), Some("#c"), Some("a\\,b"), Some("é"),
-        Some("\t"), Some(" "), Some("'"), Some("\""), Some("\"\""), Some("\\"),
+        Some("a,b"),
+        Some("q\"q"),
+        Some(" lead"),
+        Some("trail "),
+        Some(""),
+        None,
+        Some("nl\nx"),
+        Some("cr\rx"),
+        Some("back\\slash"),
+        Some("back\\\"q"),
+        Some("#c"),
+        Some("a\\,b"),
+        Some("é"),
+        Some("\t"),
+        Some(" "),
+        Some("'"),
+        Some("\""),
+        Some("\"\""),
+        Some("\\"),
     ]);
     let batch =
         RecordBatch::try_from_iter_with_nullable([("s", Arc::new(strings) as ArrayRef, true)])
@@ -107,7 +148,24 @@ async fn odd_strings_are_quoted_as_by_univocity() {
         let suffix = if format == "text" { "txt" } else { format };
         out.push_str(&format!("{format} {options:?}\n{:?}\n", content(&target, suffix)));
     }
-    expect![[""]].assert_eq(&out);
+    expect![[r##"
+        csv []
+        "\"a,b\"\n\"q\\\"q\"\nlead\ntrail\n\"\"\n\"nl\nx\"\n\"cr\rx\"\nback\\slash\n\"back\\\\\\\"q\"\n\"#c\"\n\"a\\\\,b\"\né\n\"\"\n\"\"\n'\n\"\\\"\"\n\"\\\"\\\"\"\n\\\n"
+        csv [("quoteAll", "true")]
+        "\"a,b\"\n\"q\\\"q\"\n\"lead\"\n\"trail\"\n\"\"\n\"\"\n\"nl\nx\"\n\"cr\rx\"\n\"back\\\\slash\"\n\"back\\\\\\\"q\"\n\"#c\"\n\"a\\\\,b\"\n\"é\"\n\"\"\n\"\"\n\"'\"\n\"\\\"\"\n\"\\\"\\\"\"\n\"\\\\\"\n"
+        csv [("escapeQuotes", "false")]
+        "\"a,b\"\nq\"q\nlead\ntrail\n\"\"\n\"nl\nx\"\n\"cr\rx\"\nback\\slash\nback\\\"q\n\"#c\"\n\"a\\\\,b\"\né\n\"\"\n\"\"\n'\n\"\\\"\"\n\"\\\"\\\"\"\n\\\n"
+        csv [("nullValue", "NULL"), ("emptyValue", "E")]
+        "\"a,b\"\n\"q\\\"q\"\nlead\ntrail\nE\nNULL\n\"nl\nx\"\n\"cr\rx\"\nback\\slash\n\"back\\\\\\\"q\"\n\"#c\"\n\"a\\\\,b\"\né\nE\nE\n'\n\"\\\"\"\n\"\\\"\\\"\"\n\\\n"
+        csv [("ignoreLeadingWhiteSpace", "false"), ("ignoreTrailingWhiteSpace", "false")]
+        "\"a,b\"\n\"q\\\"q\"\n lead\ntrail \n\"\"\n\"nl\nx\"\n\"cr\rx\"\nback\\slash\n\"back\\\\\\\"q\"\n\"#c\"\n\"a\\\\,b\"\né\n\t\n \n'\n\"\\\"\"\n\"\\\"\\\"\"\n\\\n"
+        csv [("escape", "\"")]
+        "\"a,b\"\n\"q\"\"q\"\nlead\ntrail\n\"\"\n\"nl\nx\"\n\"cr\rx\"\nback\\slash\n\"back\\\"\"q\"\n\"#c\"\n\"a\\,b\"\né\n\"\"\n\"\"\n'\n\"\"\"\"\n\"\"\"\"\"\"\n\\\n"
+        text []
+        "a,b\nq\"q\n lead\ntrail \n\n\nnl\nx\ncr\rx\nback\\slash\nback\\\"q\n#c\na\\,b\né\n\t\n \n'\n\"\n\"\"\n\\\n"
+        json []
+        "{\"s\":\"a,b\"}\n{\"s\":\"q\\\"q\"}\n{\"s\":\" lead\"}\n{\"s\":\"trail \"}\n{\"s\":\"\"}\n{}\n{\"s\":\"nl\\nx\"}\n{\"s\":\"cr\\rx\"}\n{\"s\":\"back\\\\slash\"}\n{\"s\":\"back\\\\\\\"q\"}\n{\"s\":\"#c\"}\n{\"s\":\"a\\\\,b\"}\n{\"s\":\"é\"}\n{\"s\":\"\\t\"}\n{\"s\":\" \"}\n{\"s\":\"'\"}\n{\"s\":\"\\\"\"}\n{\"s\":\"\\\"\\\"\"}\n{\"s\":\"\\\\\"}\n"
+    "##]].assert_eq(&out);
 }
 
 #[tokio::test]
@@ -118,15 +176,36 @@ async fn parquet_round_trip() {
     for codec in ["snappy", "none", "gzip", "zstd", "lz4_raw"] {
         let target = directory.path().join(codec);
         let options = [("compression", codec)];
-        write(&session, &[batch(), batch()], &target, "parquet", SaveMode::default(), &[], &options)
-            .await
-            .unwrap();
+        write(
+            &session,
+            &[batch(), batch()],
+            &target,
+            "parquet",
+            SaveMode::default(),
+            &[],
+            &options,
+        )
+        .await
+        .unwrap();
         out.push_str(&format!("{:?}\n", tree(&target)));
         if codec == "snappy" {
             out.push_str(&show("parquet", &target, None, &[]).await);
         }
     }
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        ["_SUCCESS", "part-00000-JOB-c000.snappy.parquet", "part-00001-JOB-c000.snappy.parquet"]
+        struct<a:int,s:string,d:double,m:decimal(5,2),dt:date,ts:timestamp,n:timestamp_ntz,b:boolean>
+          1|x,y|1.5|1.10|1970-01-01|2020-01-02T03:04:05.678901Z|2020-01-02T03:04:05|true
+          NULL|NULL|10000000000.0|-0.05|2020-01-02|1970-01-01T00:00:00Z|1970-01-01T00:00:00|false
+          3||NaN|0.00|1969-12-31|1969-12-31T23:59:59.999999Z|1970-01-01T00:00:00.000001|true
+          1|x,y|1.5|1.10|1970-01-01|2020-01-02T03:04:05.678901Z|2020-01-02T03:04:05|true
+          NULL|NULL|10000000000.0|-0.05|2020-01-02|1970-01-01T00:00:00Z|1970-01-01T00:00:00|false
+          3||NaN|0.00|1969-12-31|1969-12-31T23:59:59.999999Z|1970-01-01T00:00:00.000001|true
+        ["_SUCCESS", "part-00000-JOB-c000.parquet", "part-00001-JOB-c000.parquet"]
+        ["_SUCCESS", "part-00000-JOB-c000.gz.parquet", "part-00001-JOB-c000.gz.parquet"]
+        ["_SUCCESS", "part-00000-JOB-c000.zstd.parquet", "part-00001-JOB-c000.zstd.parquet"]
+        ["_SUCCESS", "part-00000-JOB-c000.lz4raw.parquet", "part-00001-JOB-c000.lz4raw.parquet"]
+    "#]].assert_eq(&out);
 }
 
 #[tokio::test]
@@ -135,10 +214,11 @@ async fn partition_by_and_modes() {
     let target = directory.path().join("out");
     let session = session();
     let by = ["dt", "s", "ts"];
-    let run = |mode, by: &'static [&'static str], options: &'static [(&'static str, &'static str)]| {
-        let (session, target) = (&session, &target);
-        async move { write(session, &[batch()], target, "parquet", mode, by, options).await }
-    };
+    let run =
+        |mode, by: &'static [&'static str], options: &'static [(&'static str, &'static str)]| {
+            let (session, target) = (&session, &target);
+            async move { write(session, &[batch()], target, "parquet", mode, by, options).await }
+        };
     let mut out = String::new();
     run(SaveMode::ErrorIfExists, &["dt", "s", "ts"], &[]).await.unwrap();
     assert_eq!(by.len(), 3);
@@ -156,7 +236,28 @@ async fn partition_by_and_modes() {
     out.push_str(&format!("dynamic {}\n", tree(&target).len()));
     run(SaveMode::Overwrite, &["b"], &[("maxRecordsPerFile", "1")]).await.unwrap();
     out.push_str(&format!("overwrite {:#?}\n", tree(&target)));
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        [
+            "_SUCCESS",
+            "dt=1969-12-31/s=__HIVE_DEFAULT_PARTITION__/ts=1969-12-31 23%3A59%3A59.999999/part-00000-JOB.c000.snappy.parquet",
+            "dt=1970-01-01/s=x,y/ts=2020-01-02 03%3A04%3A05.678901/part-00000-JOB.c000.snappy.parquet",
+            "dt=2020-01-02/s=__HIVE_DEFAULT_PARTITION__/ts=1970-01-01 00%3A00%3A00/part-00000-JOB.c000.snappy.parquet",
+        ]
+        struct<a:int,d:double,m:decimal(5,2),n:timestamp_ntz,b:boolean,dt:date,s:string,ts:string>
+          1|1.5|1.10|2020-01-02T03:04:05|true|1970-01-01|x,y|2020-01-02 03:04:05.678901
+          NULL|10000000000.0|-0.05|1970-01-01T00:00:00|false|2020-01-02|NULL|1970-01-01 00:00:00
+          3|NaN|0.00|1970-01-01T00:00:00.000001|true|1969-12-31|NULL|1969-12-31 23:59:59.999999
+        [PATH_ALREADY_EXISTS] Path file:DIR/out already exists. Set mode as "overwrite" to overwrite the existing path. SQLSTATE: 42K04
+        ignore 4
+        append 7
+        dynamic 4
+        overwrite [
+            "_SUCCESS",
+            "b=false/part-00000-JOB.c000.snappy.parquet",
+            "b=true/part-00000-JOB.c000.snappy.parquet",
+            "b=true/part-00000-JOB.c001.snappy.parquet",
+        ]
+    "#]].assert_eq(&out);
 }
 
 #[tokio::test]
@@ -174,12 +275,19 @@ async fn refusals() {
         ("parquet", &["a", "s", "d", "m", "dt", "ts", "n", "b"], &[]),
     ] {
         let target = directory.path().join("out");
-        let error =
-            write(&session, &[batch()], &target, format, SaveMode::default(), by, options)
-                .await
-                .unwrap_err();
+        let error = write(&session, &[batch()], &target, format, SaveMode::default(), by, options)
+            .await
+            .unwrap_err();
         out.push_str(&format!("{error}\n"));
         assert!(!target.exists());
     }
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        [DATA_SOURCE_NOT_FOUND] Failed to find the data source: orc. Make sure the provider name is correct and the package is properly registered and compatible with your Spark version. Supported here: csv, json, parquet, text. SQLSTATE: 42K02
+        Partition column `q` not found in schema struct<a:int,s:string,d:double,m:decimal(5,2),dt:date,ts:timestamp,n:timestamp_ntz,b:boolean>.
+        [COLUMN_ALREADY_EXISTS] The column `a` already exists. Choose another name or rename the existing column. SQLSTATE: 42711
+        [UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] The Text datasource doesn't support the column `a` of the type "INT". SQLSTATE: 0A000
+        [INVALID_OPTION_VALUE] The option "compression" has the value "nope", which is not possible: it must be one of none, uncompressed, bzip2, deflate, gzip, zstd. SQLSTATE: 42616
+        [CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION] The codec nope is not available. Available codecs are brotli, uncompressed, snappy, lz4_raw, none, zstd, lz4, gzip. SQLSTATE: 56038
+        [ALL_PARTITION_COLUMNS_NOT_ALLOWED] Cannot use all columns for partition columns. SQLSTATE: KD005
+    "#]].assert_eq(&out);
 }

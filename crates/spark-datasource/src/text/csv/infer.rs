@@ -29,11 +29,8 @@ pub(crate) fn infer(scan: &CsvScan, request: &Request) -> Result<Schema> {
     } else {
         vec![DataType::String; names.len()]
     };
-    let fields = names
-        .iter()
-        .zip(types)
-        .map(|(name, data_type)| nullable_field(name, data_type))
-        .collect();
+    let fields =
+        names.iter().zip(types).map(|(name, data_type)| nullable_field(name, data_type)).collect();
     Ok(Schema { fields })
 }
 
@@ -108,11 +105,7 @@ fn each_record(
 }
 
 /// `CSVUtils.makeSafeHeader`: names for nameless columns, numbers behind repeated names.
-fn column_names(
-    scan: &CsvScan,
-    first: &[Option<String>],
-    case_sensitive: bool,
-) -> Vec<String> {
+fn column_names(scan: &CsvScan, first: &[Option<String>], case_sensitive: bool) -> Vec<String> {
     if !scan.header {
         return (0..first.len()).map(|index| format!("_c{index}")).collect();
     }

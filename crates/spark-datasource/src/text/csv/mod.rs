@@ -4,7 +4,6 @@ mod infer;
 mod read;
 mod tokens;
 
-
 use serde::{Deserialize, Serialize};
 use spark_sql_parser::types::{DataType, Schema};
 

@@ -202,7 +202,11 @@ impl CsvReader {
 
 impl RecordReader for CsvReader {
     fn read(&mut self, piece: &TextPiece, sink: &mut Sink<'_>) -> Result<Flow> {
-        if self.scan.multi_line { self.read_whole(piece, sink) } else { self.read_lines(piece, sink) }
+        if self.scan.multi_line {
+            self.read_whole(piece, sink)
+        } else {
+            self.read_lines(piece, sink)
+        }
     }
 }
 
@@ -232,6 +236,8 @@ pub(super) fn next_record<'a>(
     while *at < bytes.len() {
         if bytes[*at] == b'\n' {
             *at += 1;
+        } else if let Some(end) = blank_line(scan, &bytes[*at..]) {
+            *at += end;
         } else if scan.dialect.comment == Some(bytes[*at]) {
             *at = memchr::memchr(b'\n', &bytes[*at..]).map_or(bytes.len(), |end| *at + end + 1);
         } else {
@@ -245,6 +251,14 @@ pub(super) fn next_record<'a>(
     *at = tokens::split(&scan.dialect, text, start, true, usize::MAX, tokens);
     let record = &text[start..*at];
     Some(record.strip_suffix('\n').unwrap_or(record))
+}
+
+/// Length of a line of blanks, which is empty if leading blanks are ignored.
+fn blank_line(scan: &CsvScan, bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let blank = scan.dialect.trim_start
+        && bytes[..end].iter().all(|byte| *byte <= b' ' && [*byte] != scan.dialect.delimiter[..]);
+    blank.then_some(end + 1)
 }
 
 /// Appends a value; answers false if it is not one of the column's type.

@@ -147,7 +147,7 @@ pub(crate) fn split(
             splitter.at += dialect.delimiter.len();
         } else {
             // The record's end: a line feed or the end of the text.
-            return (splitter.at + 1).min(bytes.len().max(splitter.at));
+            return (splitter.at + 1).min(bytes.len());
         }
     }
 }
@@ -228,7 +228,7 @@ impl Splitter<'_> {
         }
         if self.dialect.quote.is_some() && self.bytes.get(start).copied() == self.dialect.quote {
             self.at = start + 1;
-            self.quoted(start);
+            self.quoted();
         } else {
             self.at = start;
             self.unquoted(start);
@@ -240,89 +240,188 @@ impl Splitter<'_> {
             self.at += 1;
         }
         let (start, end) = trim(self.dialect, self.bytes, start, self.at);
+        let doubled = self.dialect.delimiter.len() > 1
+            && self.at >= self.bytes.len()
+            && self.bytes.last().copied() == self.dialect.quote
+            && end == self.at
+            && end > start;
+        if doubled {
+            // With long delimiters a quote at the very end of the text is given twice.
+            let scratch_start = self.tokens.scratch.len();
+            self.copy(start, end);
+            self.copy(end - 1, end);
+            let scratch_end = self.tokens.scratch.len();
+            return self.push(scratch_start, scratch_end, true, false);
+        }
         self.push(start, end, false, false);
     }
 
-    /// Reads a value whose opening quote stands at `open`.
-    fn quoted(&mut self, open: usize) {
-        let Dialect { quote, escape, escape_escape, .. } = *self.dialect;
+    /// Reads a value whose opening quote stands before `at`: a walk over the bytes that knows the byte before, as
+    /// univocity's parser does, so that quotes in odd places give the same odd values.
+    fn quoted(&mut self) {
         let scratch_start = self.tokens.scratch.len();
-        // Text from here to `at` is still to be copied.
-        let mut copied = self.at;
+        let raw = self.quoted_text(scratch_start);
+        let mut end = self.tokens.scratch.len();
+        if raw && self.dialect.trim_end {
+            let text = &self.tokens.scratch.as_bytes()[scratch_start..end];
+            end = scratch_start
+                + text.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last + 1);
+        }
+        self.push(scratch_start, end, true, true);
+    }
+
+    /// Collects the text of a quoted value and stops at what ends it. Answers whether an unescaped quote has made it a
+    /// value that is taken as it stands.
+    fn quoted_text(&mut self, scratch_start: usize) -> bool {
+        let Dialect { quote, escape, .. } = *self.dialect;
+        let Some(quote) = quote else { return false };
+        if self.at >= self.bytes.len() {
+            // A lone quote at the end of the text.
+            self.tokens.scratch.push(char::from(quote));
+            return false;
+        }
+        let empty = self.bytes[self.at] == quote
+            && self.at + 1 < self.bytes.len()
+            && self.at_value_end(self.at + 1);
+        if empty && escape.is_none() {
+            self.at += 1;
+            return false;
+        }
+        let mut before = None;
         while self.at < self.bytes.len() {
             let byte = self.bytes[self.at];
-            if Some(byte) == quote {
-                let next = self.at + 1;
-                let doubled = self.bytes.get(next).copied() == quote;
-                if doubled && escape == quote {
-                    self.copy(copied, next);
-                    self.at = next + 1;
-                    copied = self.at;
-                    continue;
-                }
-                if self.closes(next) {
-                    self.copy(copied, self.at);
-                    self.close(scratch_start, next);
-                    return;
-                }
-                if doubled && self.closes(next + 1) {
-                    // A doubled quote that is no escape stands for one where the value ends.
-                    self.copy(copied, next);
-                    self.close(scratch_start, next + 1);
-                    return;
-                }
-                // A quote inside: the value is taken as it stands, up to the delimiter.
-                self.raw(open, scratch_start);
-                return;
+            let ends = byte <= b' ' || self.at_value_end(self.at);
+            if before == Some(quote) && ends {
+                return self.after_closing_quote(scratch_start, quote);
             }
-            if Some(byte) == escape
-                && let Some(&next) = self.bytes.get(self.at + 1)
-            {
-                let escapes = Some(next) == quote
-                    || (Some(next) == escape && escape_escape == escape && escape != quote);
-                if escapes {
-                    self.copy(copied, self.at);
-                    copied = self.at + 1;
-                    self.at += 2;
-                    continue;
+            if byte != quote && Some(byte) != escape {
+                if before == Some(quote) {
+                    self.rest_as_it_stands(scratch_start, quote, self.at);
+                    return true;
                 }
+                if before.is_some() && before == escape {
+                    self.tokens.scratch.push(char::from(self.bytes[self.at - 1]));
+                }
+                let run = &self.bytes[self.at..];
+                let length = match escape {
+                    Some(escape) => memchr::memchr2(quote, escape, run),
+                    None => memchr(quote, run),
+                };
+                let end = length.map_or(self.bytes.len(), |length| self.at + length);
+                self.copy(self.at, end);
+                before = length.map(|_| self.bytes[end]);
+                self.at = end + 1;
+            } else if before == Some(quote) && byte != quote {
+                // An escape behind a closing quote: the value goes on without quotes, up to a delimiter, which is lost,
+                // and then within quotes again.
+                self.tokens.scratch.push(char::from(quote));
+                before = self.unquoted_with_escapes(quote);
+            } else {
+                before = self.escape_or_quote(byte, before, quote);
+                self.at += 1;
             }
+        }
+        false
+    }
+
+    /// A quote or an escape, told by what stands before it. Answers what it is for the byte behind it.
+    fn escape_or_quote(&mut self, byte: u8, before: Option<u8>, quote: u8) -> Option<u8> {
+        let Dialect { escape, escape_escape, .. } = *self.dialect;
+        let scratch = &mut self.tokens.scratch;
+        if Some(byte) == escape && before.is_some() && before == escape_escape {
+            scratch.push(char::from(byte));
+            None
+        } else if before == escape {
+            // Without an escape the first byte of a value counts as escaped.
+            if byte == quote {
+                scratch.push(char::from(quote));
+                None
+            } else {
+                scratch.extend(before.map(char::from));
+                Some(byte)
+            }
+        } else {
+            if byte == quote && before == Some(quote) {
+                scratch.push(char::from(quote));
+            }
+            Some(byte)
+        }
+    }
+
+    /// Blanks may stand between a closing quote and the end of the value; anything else makes the quote part of it.
+    fn after_closing_quote(&mut self, scratch_start: usize, quote: u8) -> bool {
+        if self.at_value_end(self.at) {
+            return false;
+        }
+        let blanks = self.at;
+        while self.bytes[self.at] <= b' ' {
+            self.at += 1;
+            if self.at_value_end(self.at) {
+                return false;
+            }
+        }
+        let other = self.at;
+        self.rest_as_it_stands(scratch_start, quote, blanks);
+        let next_is_quote = self.bytes.get(other + 1) == Some(&quote);
+        if self.at >= self.bytes.len() && next_is_quote && self.bytes[other] != quote {
+            self.tokens.scratch.push(char::from(quote));
+        }
+        true
+    }
+
+    /// Takes the bytes from `from` to the end of the value behind what was collected, and gives the quotes back.
+    fn rest_as_it_stands(&mut self, scratch_start: usize, quote: u8, from: usize) {
+        // The byte at hand belongs to the value even if it looks like an end.
+        self.at += 1;
+        while !self.at_value_end(self.at) {
             self.at += 1;
         }
-        // Never closed: what there is, without the opening quote.
-        self.copy(copied, self.at);
-        let end = self.tokens.scratch.len();
-        self.push(scratch_start, end, true, true);
+        self.tokens.scratch.insert(scratch_start, char::from(quote));
+        self.tokens.scratch.push(char::from(quote));
+        self.copy(from, self.at.min(self.bytes.len()));
+    }
+
+    /// Begins at an escape behind a closing quote and ends behind the delimiter or line feed that it loses.
+    fn unquoted_with_escapes(&mut self, quote: u8) -> Option<u8> {
+        let escape = self.dialect.escape;
+        let mut before = Some(self.bytes[self.at]);
+        let mut lost_ends = 0_usize;
+        while self.at < self.bytes.len() {
+            let byte = self.bytes[self.at];
+            if self.at_value_end(self.at) {
+                let line_end = self.at_end(self.at);
+                self.at += if line_end { 1 } else { self.dialect.delimiter.len() };
+                before = Some(byte);
+                if lost_ends == 0 {
+                    return before;
+                }
+                lost_ends -= 1;
+                continue;
+            }
+            if byte != quote && Some(byte) != escape {
+                if before == Some(quote) {
+                    self.tokens.scratch.push(char::from(quote));
+                }
+                let start = self.at;
+                self.at += 1;
+                while !self.text.is_char_boundary(self.at) {
+                    self.at += 1;
+                }
+                self.copy(start, self.at);
+                before = Some(byte);
+            } else if before == Some(quote) && byte != quote {
+                self.tokens.scratch.push(char::from(quote));
+                before = Some(byte);
+                lost_ends += 1;
+            } else {
+                before = self.escape_or_quote(byte, before, quote);
+                self.at += 1;
+            }
+        }
+        before
     }
 
     fn copy(&mut self, from: usize, to: usize) {
         self.tokens.scratch.push_str(self.text.get(from..to).unwrap_or_default());
-    }
-
-    /// Whether a quote before `at` ends the value: blanks may follow, then a delimiter or the end.
-    fn closes(&self, at: usize) -> bool {
-        let mut at = at;
-        while !self.at_value_end(at) && self.bytes[at] <= b' ' {
-            at += 1;
-        }
-        self.at_value_end(at)
-    }
-
-    fn close(&mut self, scratch_start: usize, mut at: usize) {
-        while !self.at_value_end(at) {
-            at += 1;
-        }
-        self.at = at;
-        let end = self.tokens.scratch.len();
-        self.push(scratch_start, end, true, true);
-    }
-
-    fn raw(&mut self, open: usize, scratch_start: usize) {
-        self.tokens.scratch.truncate(scratch_start);
-        while !self.at_value_end(self.at) {
-            self.at += 1;
-        }
-        let (start, end) = trim(self.dialect, self.bytes, open, self.at);
-        self.push(start, end, false, false);
     }
 }

@@ -105,15 +105,16 @@ impl Record<'_> {
                 Outcome::Good
             }
             ColumnBuilder::Binary(builder) => {
-                let bytes = self
-                    .string(node, scratch)
-                    .and_then(|text| STANDARD.decode(text).ok());
+                let bytes = self.string(node, scratch).and_then(|text| STANDARD.decode(text).ok());
                 let outcome = Outcome::from(bytes.is_some());
                 builder.append_option(bytes);
                 outcome
             }
             ColumnBuilder::Date(builder) => {
-                push!(builder, self.string(node, scratch).and_then(|text| self.conversions.date(text)))
+                push!(
+                    builder,
+                    self.string(node, scratch).and_then(|text| self.conversions.date(text))
+                )
             }
             ColumnBuilder::Timestamp(builder) => push!(
                 builder,
@@ -121,9 +122,8 @@ impl Record<'_> {
                     // Whole numbers are seconds.
                     Kind::Integer => number::integer::<i64>(self.raw(node))
                         .and_then(|seconds| seconds.checked_mul(1_000_000)),
-                    _ => self
-                        .string(node, scratch)
-                        .and_then(|text| self.conversions.timestamp(text)),
+                    _ =>
+                        self.string(node, scratch).and_then(|text| self.conversions.timestamp(text)),
                 }
             ),
             ColumnBuilder::TimestampNtz(builder) => push!(

@@ -21,9 +21,7 @@ pub(crate) fn infer(scan: &JsonScan, request: &Request) -> Result<Schema> {
     let partitions =
         table::cut(&request.listing.files, !scan.multi_line, request.context.splits())?;
     let pieces: Vec<TextPiece> = partitions.into_iter().flatten().collect();
-    let types = parallel(&pieces, |number, piece| {
-        infer_piece(scan, &conversions, piece, number)
-    })?;
+    let types = parallel(&pieces, |number, piece| infer_piece(scan, &conversions, piece, number))?;
     let merged = types.into_iter().fold(DataType::Null, |a, b| merge(scan, a, b));
     match canonical(merged, scan.drop_field_if_all_null) {
         Some(DataType::Struct(schema)) => Ok(schema),
@@ -163,7 +161,9 @@ impl Inference<'_> {
                 Some(decimal) => DataType::Decimal { precision: decimal.precision(), scale: 0 },
                 None => DataType::Double,
             },
-            Kind::Float if self.scan.prefers_decimal => decimal_type(raw).unwrap_or(DataType::Double),
+            Kind::Float if self.scan.prefers_decimal => {
+                decimal_type(raw).unwrap_or(DataType::Double)
+            }
             Kind::Float => DataType::Double,
         }
     }

@@ -95,8 +95,7 @@ impl JsonScan {
             .iter()
             .map(|index| builder(&columns.fields[*index].name, &columns.fields[*index].data_type))
             .collect::<Result<Vec<_>>>()?;
-        let reader =
-            read::JsonReader::new(self.clone(), columns, indices, self.conversions(zone)?);
+        let reader = read::JsonReader::new(self.clone(), columns, indices, self.conversions(zone)?);
         Ok((Box::new(reader), builders))
     }
 }

@@ -153,8 +153,7 @@ impl RecordReader for JsonReader {
     fn read(&mut self, piece: &TextPiece, sink: &mut Sink<'_>) -> Result<Flow> {
         let failed = |e: std::io::Error| error::io(&path::to_url(&piece.path), &e);
         if self.scan.multi_line {
-            let text =
-                decode_whole(read_whole(&piece.path).map_err(failed)?, self.scan.latin1);
+            let text = decode_whole(read_whole(&piece.path).map_err(failed)?, self.scan.latin1);
             return self.record(&text, piece, sink);
         }
         let separator = self.scan.line_separator.clone();

@@ -259,7 +259,8 @@ impl Parser<'_> {
     fn number(&mut self) -> Option<()> {
         let start = self.at;
         if self.leniency.non_numeric_numbers {
-            for word in [&b"NaN"[..], b"Infinity", b"+Infinity", b"-Infinity", b"+INF", b"-INF", b"INF"]
+            for word in
+                [&b"NaN"[..], b"Infinity", b"+Infinity", b"-Infinity", b"+INF", b"-INF", b"INF"]
             {
                 if self.bytes[start..].starts_with(word) {
                     return self.word(word, Kind::Float);
@@ -347,7 +348,10 @@ impl Parser<'_> {
             b'\'' if self.leniency.single_quotes => self.string(Kind::Name, b'\''),
             first
                 if self.leniency.unquoted_field_names
-                    && (first.is_ascii_alphabetic() || first == b'_' || first == b'$' || first >= 128) =>
+                    && (first.is_ascii_alphabetic()
+                        || first == b'_'
+                        || first == b'$'
+                        || first >= 128) =>
             {
                 let start = self.at;
                 while self.peek().is_some_and(|byte| {
@@ -445,7 +449,10 @@ mod tests {
     #[test]
     fn values() {
         for (text, expected) in [
-            (r#"{"a":1,"b":[true,null]}"#, r#"Object:{"a":1,"b":[true,null]} Name:a Integer:1 Name:b Array:[true,null] True:true Null:null"#),
+            (
+                r#"{"a":1,"b":[true,null]}"#,
+                r#"Object:{"a":1,"b":[true,null]} Name:a Integer:1 Name:b Array:[true,null] True:true Null:null"#,
+            ),
             ("  ", "Empty"),
             ("-1.5e3", "Float:-1.5e3"),
             ("01", "Malformed"),
@@ -462,7 +469,13 @@ mod tests {
         ] {
             assert_eq!(parsed(text, &[]), expected, "{text}");
         }
-        assert_eq!(parsed("{a:01}", &[("allowUnquotedFieldNames", "true"), ("allowNumericLeadingZeros", "true")]), "Object:{a:01} Name:a Integer:01");
+        assert_eq!(
+            parsed(
+                "{a:01}",
+                &[("allowUnquotedFieldNames", "true"), ("allowNumericLeadingZeros", "true")]
+            ),
+            "Object:{a:01} Name:a Integer:01"
+        );
         assert_eq!(parsed("/*c*/1", &[("allowComments", "true")]), "Integer:1");
     }
 
