@@ -25,9 +25,12 @@ use crate::store::ShuffleStore;
 /// Segments up to this size come in one piece, larger ones in pieces of it.
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Pieces ready for the reader beyond the one it works on. The bytes in flight bound them too;
+/// Small segments go to the reader together, in batches of about this size: a batch costs a wake-up.
+pub(crate) const DELIVERY_BYTES: usize = 256 * 1024;
+
+/// Batches ready for the reader beyond the one it works on. The bytes in flight bound them too;
 /// this bounds segments larger than that.
-const CHUNKS_READY: usize = 4;
+const DELIVERIES_READY: usize = 4;
 
 /// The unit of the count of bytes in flight: semaphores count in 32 bits.
 const PERMIT_BYTES: u64 = 1024;
@@ -155,7 +158,7 @@ impl BlockFetcher {
     /// are left out. The stream ends after its first error. Must be called inside a Tokio runtime;
     /// dropped, it stops all its work.
     pub fn fetch(&self, blocks: Vec<BlockLocation>, segments: Range<u32>) -> BlockStream {
-        let (sender, receiver) = mpsc::channel(CHUNKS_READY);
+        let (sender, receiver) = mpsc::channel(DELIVERIES_READY);
         let all_permits = self.options.max_bytes_in_flight.div_ceil(PERMIT_BYTES).max(1);
         let all_permits = all_permits.min(Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
         let fetch = Fetch {
@@ -177,7 +180,14 @@ impl BlockFetcher {
         let store = own.map(|(_, store)| store.clone());
         let mut driver = JoinSet::new();
         driver.spawn(async move { fetch.run(store, local, remote).await });
-        BlockStream { receiver, counters: self.counters.clone(), waiting: None, _driver: driver }
+        BlockStream {
+            receiver,
+            batch: Vec::new().into_iter(),
+            bytes: None,
+            counters: self.counters.clone(),
+            waiting: None,
+            _driver: driver,
+        }
     }
 }
 
@@ -185,6 +195,9 @@ impl BlockFetcher {
 #[derive(Debug)]
 pub struct BlockStream {
     receiver: mpsc::Receiver<Delivered>,
+    /// What was delivered and not given yet, and the permit for it.
+    batch: std::vec::IntoIter<FetchedChunk>,
+    bytes: Option<Arc<OwnedSemaphorePermit>>,
     counters: Arc<FetchCounters>,
     waiting: Option<Instant>,
     /// Dropped with the stream, which stops what still runs.
@@ -195,33 +208,43 @@ impl Stream for BlockStream {
     type Item = Result<FetchedChunk, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.receiver.poll_recv(context) {
-            Poll::Pending => {
-                self.waiting.get_or_insert_with(Instant::now);
-                Poll::Pending
+        loop {
+            if let Some(chunk) = self.batch.next() {
+                return Poll::Ready(Some(Ok(chunk)));
             }
-            Poll::Ready(delivered) => {
-                if let Some(since) = self.waiting.take() {
-                    let nanos = since.elapsed().as_nanos() as u64;
-                    self.counters.wait_nanos.fetch_add(nanos, Ordering::Relaxed);
+            // Asked for more, the reader is done with what it had.
+            self.bytes = None;
+            let Poll::Ready(delivered) = self.receiver.poll_recv(context) else {
+                self.waiting.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            };
+            if let Some(since) = self.waiting.take() {
+                let nanos = since.elapsed().as_nanos() as u64;
+                self.counters.wait_nanos.fetch_add(nanos, Ordering::Relaxed);
+            }
+            match delivered {
+                None => return Poll::Ready(None),
+                Some(Delivered::Chunks(chunks, bytes)) => {
+                    self.batch = chunks.into_iter();
+                    self.bytes = Some(bytes);
                 }
-                Poll::Ready(delivered.map(|delivered| {
-                    if delivered.chunk.is_err() {
-                        self.receiver.close();
-                        while self.receiver.try_recv().is_ok() {}
-                    }
-                    delivered.chunk
-                }))
+                Some(Delivered::Failed(error)) => {
+                    self.receiver.close();
+                    while self.receiver.try_recv().is_ok() {}
+                    return Poll::Ready(Some(Err(error)));
+                }
             }
         }
     }
 }
 
-/// A chunk on its way, with the permit that counts its request's bytes as in flight.
+/// What is on its way to the reader.
 #[derive(Debug)]
-pub(crate) struct Delivered {
-    chunk: Result<FetchedChunk, FetchError>,
-    _bytes: Option<Arc<OwnedSemaphorePermit>>,
+pub(crate) enum Delivered {
+    /// Chunks, with the permit that counts their request's bytes as in flight.
+    Chunks(Vec<FetchedChunk>, Arc<OwnedSemaphorePermit>),
+    /// The end.
+    Failed(FetchError),
 }
 
 /// One call of [`BlockFetcher::fetch`].
@@ -253,19 +276,29 @@ impl Delivery {
     }
 
     pub(crate) async fn fail(&self, error: FetchError) {
-        let delivered = Delivered { chunk: Err(error), _bytes: None };
-        let _ = self.sender.lock().await.send(delivered).await;
+        let _ = self.sender.lock().await.send(Delivered::Failed(error)).await;
+    }
+
+    /// Sends whole segments.
+    pub(crate) async fn send(
+        &self,
+        chunks: Vec<FetchedChunk>,
+        bytes: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<(), Unwanted> {
+        send(&*self.sender.lock().await, chunks, bytes).await
     }
 }
 
-/// Sends one chunk through a sender that is held.
+/// Sends chunks through a sender that is held.
 pub(crate) async fn send(
     sender: &mpsc::Sender<Delivered>,
-    chunk: FetchedChunk,
+    chunks: Vec<FetchedChunk>,
     bytes: &Arc<OwnedSemaphorePermit>,
 ) -> Result<(), Unwanted> {
-    let delivered = Delivered { chunk: Ok(chunk), _bytes: Some(bytes.clone()) };
-    sender.send(delivered).await.map_err(|_| Unwanted)
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    sender.send(Delivered::Chunks(chunks, bytes.clone())).await.map_err(|_| Unwanted)
 }
 
 /// The blocks of one request.

@@ -36,8 +36,6 @@
 //! # });
 //! ```
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
-
 mod block;
 mod client;
 mod error;

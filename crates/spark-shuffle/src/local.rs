@@ -58,14 +58,15 @@ async fn read_batch(
     })
     .await;
     let (read, failed) = read;
+    let mut whole = Vec::new();
     for piece in read {
         match piece {
             Read::Whole(block, segment, data) => {
                 count(fetch, data.len() as u64);
-                let chunk = FetchedChunk { block, segment, data, last: true };
-                send(&*fetch.delivery.sender.lock().await, chunk, &permit).await?;
+                whole.push(FetchedChunk { block, segment, data, last: true });
             }
             Read::Large(location, reader, segment) => {
+                fetch.delivery.send(std::mem::take(&mut whole), &permit).await?;
                 count(fetch, segment.length);
                 if let Err(error) = send_large(fetch, &reader, segment, &permit).await? {
                     return fail(fetch, (location, error)).await;
@@ -73,6 +74,7 @@ async fn read_batch(
             }
         }
     }
+    fetch.delivery.send(whole, &permit).await?;
     match failed {
         Some(failed) => fail(fetch, failed).await,
         None => Ok(()),
@@ -141,7 +143,7 @@ async fn send_large(
             return Ok(Err(reader.bad_checksum(segment.segment)));
         }
         let (block, segment) = (reader.block(), segment.segment);
-        send(&sender, FetchedChunk { block, segment, data, last }, permit).await?;
+        send(&sender, vec![FetchedChunk { block, segment, data, last }], permit).await?;
     }
     Ok(Ok(()))
 }

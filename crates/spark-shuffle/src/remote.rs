@@ -10,7 +10,9 @@ use tokio::time::timeout;
 
 use crate::client::Connection;
 use crate::error::{FetchError, FetchErrorKind};
-use crate::fetcher::{CHUNK_BYTES, Fetch, FetchedChunk, RemoteRequest, Unwanted, send};
+use crate::fetcher::{
+    CHUNK_BYTES, DELIVERY_BYTES, Fetch, FetchedChunk, RemoteRequest, Unwanted, send,
+};
 use crate::protocol::{Part, Request};
 
 /// How far the answer to a request has come.
@@ -21,6 +23,9 @@ struct Progress {
     segment: u32,
     /// Whether anything came for that block.
     any: bool,
+    /// Whole segments that have come and are not sent yet, and their bytes.
+    chunks: Vec<FetchedChunk>,
+    bytes: usize,
 }
 
 /// Why an answer ended before its end.
@@ -50,7 +55,7 @@ pub(crate) async fn fetch_remote(
     request: RemoteRequest,
     permit: Arc<OwnedSemaphorePermit>,
 ) {
-    let mut progress = Progress { block: 0, segment: fetch.segments.start, any: false };
+    let mut progress = Progress::new(fetch.segments.start);
     let mut retries = 0;
     let mut fresh = false;
     let failed = loop {
@@ -114,7 +119,7 @@ async fn ask(
                 progress.advance(request, block)?;
                 let had = segment < progress.segment;
                 let piece = Incoming { block, segment, length, checksum, had };
-                receive(fetch, request, permit, connection, piece).await?;
+                receive(fetch, request, permit, connection, piece, progress).await?;
                 if !had {
                     progress.segment = segment + 1;
                 }
@@ -128,12 +133,40 @@ async fn ask(
                 };
                 return Err(Break::Block(first + block as usize, kind));
             }
-            Part::End => return progress.advance(request, request.blocks.len()),
+            Part::End => {
+                progress.advance(request, request.blocks.len())?;
+                return progress.deliver(fetch, permit).await;
+            }
         }
     }
 }
 
 impl Progress {
+    fn new(segment: u32) -> Self {
+        Self { block: 0, segment, any: false, chunks: Vec::new(), bytes: 0 }
+    }
+
+    /// Keeps a whole segment to be sent with others.
+    async fn keep(
+        &mut self,
+        chunk: FetchedChunk,
+        fetch: &Fetch,
+        permit: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<(), Break> {
+        self.bytes += chunk.data.len();
+        self.chunks.push(chunk);
+        if self.bytes >= DELIVERY_BYTES { self.deliver(fetch, permit).await } else { Ok(()) }
+    }
+
+    async fn deliver(
+        &mut self,
+        fetch: &Fetch,
+        permit: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<(), Break> {
+        self.bytes = 0;
+        Ok(fetch.delivery.send(std::mem::take(&mut self.chunks), permit).await?)
+    }
+
     /// The answer has come to `block`: all before it must have given something, for nothing else
     /// was asked for.
     fn advance(&mut self, request: &RemoteRequest, block: usize) -> Result<(), Break> {
@@ -167,6 +200,7 @@ async fn receive(
     permit: &Arc<OwnedSemaphorePermit>,
     connection: &mut Connection,
     incoming: Incoming,
+    progress: &mut Progress,
 ) -> Result<(), Break> {
     let Incoming { block: place, segment, length, checksum, had } = incoming;
     let block = request.blocks[place].block;
@@ -185,8 +219,9 @@ async fn receive(
         }
         count(fetch, length);
         let chunk = FetchedChunk { block, segment, data, last: true };
-        return Ok(send(&*fetch.delivery.sender.lock().await, chunk, permit).await?);
+        return progress.keep(chunk, fetch, permit).await;
     }
+    progress.deliver(fetch, permit).await?;
     let sender = fetch.delivery.sender.lock().await;
     let mut hasher = crc32fast::Hasher::new();
     let mut at = 0;
@@ -210,7 +245,7 @@ async fn receive(
         if last && hasher.clone().finalize() != checksum {
             return Err(bad());
         }
-        send(&sender, FetchedChunk { block, segment, data, last }, permit).await?;
+        send(&sender, vec![FetchedChunk { block, segment, data, last }], permit).await?;
     }
     if !had {
         count(fetch, length);

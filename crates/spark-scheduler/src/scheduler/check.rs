@@ -7,8 +7,9 @@ use crate::stage::StageState;
 /// event, large ones once in so many.
 const EVENTS_PER_FULL_CHECK: u64 = 1024;
 
-/// What counts as small: partitions of the live task sets.
-const SMALL_STATE_TASKS: usize = 256;
+/// What counts as small: partitions of the live task sets. Few, for the demo runs with checks, too;
+/// the simulation checks after each event whatever the size.
+const SMALL_STATE_TASKS: usize = 32;
 
 impl Scheduler {
     pub(super) fn check_sometimes(&self) {

@@ -955,7 +955,8 @@ fn an_executor_that_fails_tasks_of_stages_that_succeed_is_left_out_for_an_hour()
             launch TID 9 on b: task 1.0 in stage 2.0
         at 3600000
             launch TID 10 on a: task 2.0 in stage 2.0
-    "#]].assert_eq(&play(
+    "#]]
+    .assert_eq(&play(
         options,
         "executor a on h1 with 2
          executor b on h2 with 2
