@@ -2,8 +2,10 @@
 
 mod process;
 mod sandbox;
+mod warden;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -12,6 +14,7 @@ use crate::core::{ContainerKey, Event, LaunchSpec, Signal};
 use crate::fetcher;
 
 pub(crate) use process::{Spawner, User, kill_leftovers};
+use warden::Warden;
 
 /// Signals waiting for a container; more say nothing new.
 const SIGNAL_QUEUE: usize = 8;
@@ -22,16 +25,20 @@ pub(crate) struct Containerizer {
     spawner: Arc<Spawner>,
     switch_user: bool,
     signals: BTreeMap<ContainerKey, mpsc::Sender<Signal>>,
+    /// Lives as long as the agent.
+    warden: Warden,
     events: mpsc::Sender<Event>,
 }
 
 impl Containerizer {
     pub(crate) fn new(
+        work_dir: &Path,
         switch_user: bool,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, std::io::Error> {
         let spawner = Arc::new(Spawner::start()?);
-        Ok(Self { spawner, switch_user, signals: BTreeMap::new(), events })
+        let warden = Warden::start(work_dir)?;
+        Ok(Self { spawner, switch_user, signals: BTreeMap::new(), warden, events })
     }
 
     /// Starts a container; what becomes of it is told in events.
@@ -56,6 +63,11 @@ impl Containerizer {
         if let Some(sender) = self.signals.get(container) {
             let _ = sender.try_send(signal);
         }
+    }
+
+    /// Ends the watch over the sandboxes, in which nothing runs any more.
+    pub(crate) fn close(&mut self) {
+        self.warden.dismiss();
     }
 
     /// Forgets an ended container.

@@ -94,7 +94,7 @@ impl Agent {
         match event {
             Event::Linked => self.register(),
             Event::Unlinked => self.linked = false,
-            Event::FromMaster(message) => self.from_master(message),
+            Event::FromMaster(message) => self.hear_master(message),
             Event::Launched { container, pid } => self.launched(&container, pid),
             Event::LaunchFailed { container, message } => self.launch_failed(&container, &message),
             Event::Exited { container, status } => self.exited(&container, status),
@@ -125,7 +125,7 @@ impl Agent {
         self.enforce_deadlines();
         if self.linked {
             for update in self.updates.due(self.now) {
-                self.to_master(ToMaster { update: Some(update), ..ToMaster::default() });
+                self.tell_master(ToMaster { update: Some(update), ..ToMaster::default() });
             }
         }
     }
@@ -135,7 +135,7 @@ impl Agent {
     }
 
     /// Messages to an absent master are dropped: what matters is told again at registration.
-    fn to_master(&mut self, message: ToMaster) {
+    fn tell_master(&mut self, message: ToMaster) {
         if self.linked {
             self.act(Action::ToMaster(message));
         }
@@ -160,7 +160,7 @@ impl Agent {
             principal: credential.as_ref().map(|(principal, _)| principal.clone()),
             secret: credential.map(|(_, secret)| secret),
         };
-        self.to_master(ToMaster { register: Some(register), ..ToMaster::default() });
+        self.tell_master(ToMaster { register: Some(register), ..ToMaster::default() });
     }
 
     /// The id the master gave.
@@ -169,7 +169,7 @@ impl Agent {
         self.settings.info.id.as_ref()
     }
 
-    fn from_master(&mut self, message: ToAgent) {
+    fn hear_master(&mut self, message: ToAgent) {
         if self.stopping {
             return;
         }
@@ -179,7 +179,7 @@ impl Agent {
             self.updates.retry_all(self.now);
         }
         if message.ping.is_some() {
-            self.to_master(ToMaster { pong: Some(Pong {}), ..ToMaster::default() });
+            self.tell_master(ToMaster { pong: Some(Pong {}), ..ToMaster::default() });
         }
         if let Some(run) = message.run_task {
             self.run_task(run.framework, run.task);
@@ -242,7 +242,7 @@ impl Agent {
     /// The agent stops for good.
     fn stop(&mut self) {
         self.stopping = true;
-        self.to_master(ToMaster { unregister: Some(Unregister {}), ..ToMaster::default() });
+        self.tell_master(ToMaster { unregister: Some(Unregister {}), ..ToMaster::default() });
         let keys: Vec<_> = self.containers.keys().cloned().collect();
         for key in keys {
             self.act(Action::Signal { container: key, signal: Signal::Terminate });

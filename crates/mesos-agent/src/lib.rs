@@ -74,8 +74,8 @@ pub enum StartError {
         /// Why.
         problem: String,
     },
-    /// No thread can be started.
-    #[error("cannot start the thread that starts processes")]
+    /// The thread and the process that look after containers cannot be started.
+    #[error("cannot start what looks after containers")]
     Spawner(#[source] std::io::Error),
     /// The master will not have the agent.
     #[error("the master refused the agent: {0}")]

@@ -140,12 +140,13 @@ impl Service {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (events_sender, events) = mpsc::channel(INPUT_QUEUE);
         let clock = Clock::new();
+        let containers = Containerizer::new(&settings.work_dir, switch_user, events_sender)?;
         let service = Self {
             core: Agent::new(settings, clock.now()),
             clock,
             inputs,
             events,
-            containers: Containerizer::new(switch_user, events_sender)?,
+            containers,
             link: None,
             relink,
             streams: BTreeMap::new(),
@@ -297,6 +298,9 @@ impl Service {
         let actions = self.core.kill_everything();
         self.perform_all(actions);
         self.wait_for_containers(KILL_WAIT).await;
+        if self.core.running_containers() == 0 {
+            self.containers.close();
+        }
     }
 
     async fn wait_for_containers(&mut self, patience: Duration) {

@@ -212,7 +212,7 @@ impl Master {
         }
     }
 
-    fn to_agent(&mut self, agent_id: &AgentId, message: ToAgent) {
+    fn tell_agent(&mut self, agent_id: &AgentId, message: ToAgent) {
         if let Some(link) = self.agents.get(agent_id).and_then(|agent| agent.link) {
             self.act(Action::ToAgent { link, message });
         }

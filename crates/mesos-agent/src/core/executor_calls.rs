@@ -122,7 +122,7 @@ impl Agent {
             Type::Message => {
                 let data = call.message.unwrap_or_default().data;
                 let message = FrameworkMessage { framework_id: key.0, executor_id: key.1, data };
-                self.to_master(ToMaster { message: Some(message), ..ToMaster::default() });
+                self.tell_master(ToMaster { message: Some(message), ..ToMaster::default() });
             }
             Type::Subscribe | Type::Heartbeat | Type::Unknown => {}
         }

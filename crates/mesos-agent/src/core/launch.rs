@@ -249,7 +249,7 @@ impl Agent {
     fn report_exit(&mut self, key: &ContainerKey, status: Option<i32>) {
         let exited =
             ExecutorExited { framework_id: key.0.clone(), executor_id: key.1.clone(), status };
-        self.to_master(ToMaster { executor_exited: Some(exited), ..ToMaster::default() });
+        self.tell_master(ToMaster { executor_exited: Some(exited), ..ToMaster::default() });
     }
 
     fn remove_container(&mut self, key: &ContainerKey) {

@@ -186,3 +186,21 @@ fn constraints_select_agents() {
     cluster.0.update_framework(&"F1".into(), info, &BTreeSet::new(), Some(matching("r[0-9]")));
     assert_eq!(cluster.offers(0).len(), 1);
 }
+
+/// A run over a large cluster stays in bounds that leave room for other work; the bound is loose, as
+/// machines of tests are slow and busy.
+#[test]
+fn a_large_cluster_is_allocated_quickly() {
+    let agents = vec!["cpus:16;mem:65536;ports:[31000-32000]"; 1000];
+    let mut cluster = Cluster::new(&agents);
+    for number in 0..100 {
+        cluster.framework(&format!("F{number}"), &format!("r{}", number % 10));
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(cluster.allocate(0).len(), 1000);
+    let full = begun.elapsed();
+    let begun = std::time::Instant::now();
+    assert!(cluster.allocate(0).is_empty());
+    println!("1000 agents, 100 frameworks: {full:?}, nothing free: {:?}", begun.elapsed());
+    assert!(full < std::time::Duration::from_secs(2), "{full:?}");
+}

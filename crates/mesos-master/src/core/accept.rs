@@ -219,7 +219,7 @@ impl Master {
         let record = new_record(&task, &ground.framework_id, needs.task);
         framework.tasks.insert(task.task_id.clone(), record);
         let run_task = Some(RunTask { framework: info, task });
-        self.to_agent(&ground.agent_id, ToAgent { run_task, ..ToAgent::default() });
+        self.tell_agent(&ground.agent_id, ToAgent { run_task, ..ToAgent::default() });
     }
 
     fn launch_group(&mut self, ground: &mut Ground, group: LaunchGroup) {
@@ -248,7 +248,7 @@ impl Master {
         }
         let framework = framework.info.clone();
         let run_group = Some(RunGroup { framework, executor, group: task_group });
-        self.to_agent(&ground.agent_id, ToAgent { run_group, ..ToAgent::default() });
+        self.tell_agent(&ground.agent_id, ToAgent { run_group, ..ToAgent::default() });
     }
 
     fn group_needs(

@@ -150,7 +150,7 @@ impl Master {
         if let Some(record) = framework.tasks.get(&task.task_id) {
             if let Some(policy) = record.kill.clone() {
                 let message = super::calls::kill_message(framework_id, task.task_id, policy);
-                self.to_agent(agent_id, message);
+                self.tell_agent(agent_id, message);
             }
             return;
         }
@@ -321,7 +321,7 @@ impl Master {
                 agent.ping_due = next;
                 agent.unanswered_pings += 1;
             }
-            self.to_agent(&agent_id, ToAgent { ping: Some(Ping {}), ..ToAgent::default() });
+            self.tell_agent(&agent_id, ToAgent { ping: Some(Ping {}), ..ToAgent::default() });
         }
     }
 
@@ -365,7 +365,7 @@ impl Master {
             self.end_task(&id, status.at(agent_id).done());
         }
         let shutdown = Some(Shutdown { reason: why.to_owned() });
-        self.to_agent(agent_id, ToAgent { shutdown, ..ToAgent::default() });
+        self.tell_agent(agent_id, ToAgent { shutdown, ..ToAgent::default() });
         self.forget_agent(agent_id);
     }
 

@@ -139,14 +139,14 @@ impl Master {
         record.kill = Some(kill.kill_policy.clone());
         let agent_id = record.task.agent_id.clone();
         let message = kill_message(id.clone(), kill.task_id, kill.kill_policy);
-        self.to_agent(&agent_id, message);
+        self.tell_agent(&agent_id, message);
     }
 
     fn shutdown_executor(&mut self, id: &FrameworkId, shutdown: call::Shutdown) {
         let message =
             ShutdownExecutor { framework_id: id.clone(), executor_id: shutdown.executor_id };
         let message = ToAgent { shutdown_executor: Some(message), ..ToAgent::default() };
-        self.to_agent(&shutdown.agent_id, message);
+        self.tell_agent(&shutdown.agent_id, message);
     }
 
     fn acknowledge(&mut self, id: &FrameworkId, acknowledge: call::Acknowledge) {
@@ -160,7 +160,7 @@ impl Master {
             uuid: acknowledge.uuid.clone(),
         };
         let message = ToAgent { acknowledge: Some(message), ..ToAgent::default() };
-        self.to_agent(&acknowledge.agent_id, message);
+        self.tell_agent(&acknowledge.agent_id, message);
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let Some(record) = framework.tasks.get_mut(&acknowledge.task_id) else { return };
         let latest = record.unacknowledged.as_ref().and_then(|status| status.uuid.as_ref());
@@ -179,7 +179,7 @@ impl Master {
             data: message.data,
         };
         let inner = ToAgent { message: Some(inner), ..ToAgent::default() };
-        self.to_agent(&message.agent_id, inner);
+        self.tell_agent(&message.agent_id, inner);
     }
 
     fn update_framework(&mut self, id: &FrameworkId, update: call::UpdateFramework) -> Answer {

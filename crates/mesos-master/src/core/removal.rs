@@ -67,6 +67,6 @@ impl Master {
 
     pub(super) fn shutdown_framework_on(&mut self, agent_id: &AgentId, id: &FrameworkId) {
         let shutdown_framework = Some(ShutdownFramework { framework_id: id.clone() });
-        self.to_agent(agent_id, ToAgent { shutdown_framework, ..ToAgent::default() });
+        self.tell_agent(agent_id, ToAgent { shutdown_framework, ..ToAgent::default() });
     }
 }

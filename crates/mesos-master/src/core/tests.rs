@@ -249,10 +249,10 @@ impl World {
             ..TaskStatus::default()
         };
         let update = Some(StatusUpdate { framework_id: "M-0000".into(), status });
-        self.from_agent(link, ToMaster { update, ..ToMaster::default() });
+        self.hear_agent(link, ToMaster { update, ..ToMaster::default() });
     }
 
-    fn from_agent(&mut self, link: LinkId, message: ToMaster) {
+    fn hear_agent(&mut self, link: LinkId, message: ToMaster) {
         self.handle(Event::AgentMessage { link, message });
         self.pass(3);
     }
@@ -501,7 +501,7 @@ fn an_executor_is_paid_once_and_given_back_when_it_ends() {
         executor_id: "e".into(),
         status: Some(768),
     };
-    world.from_agent(link, ToMaster { executor_exited: Some(exited), ..ToMaster::default() });
+    world.hear_agent(link, ToMaster { executor_exited: Some(exited), ..ToMaster::default() });
     world.check(&expect![[r#"
         L0: run a cpus:1; mem:100
         s: OFFERS M-O1@M-S0 cpus:2; mem:290
@@ -936,7 +936,7 @@ fn an_agent_that_leaves_takes_its_tasks_along() {
     let (mut world, link) = offered(&[]);
     world.accept(&["M-O0"], vec![task("t", "M-S0", "cpus:1;mem:100")]);
     world.pass(6000);
-    world.from_agent(link, ToMaster { unregister: Some(Unregister {}), ..ToMaster::default() });
+    world.hear_agent(link, ToMaster { unregister: Some(Unregister {}), ..ToMaster::default() });
     world.check(&expect![[r#"
         L0: run t cpus:1; mem:100
         s: OFFERS M-O1@M-S0 cpus:3; mem:300

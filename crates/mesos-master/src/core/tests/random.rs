@@ -156,7 +156,7 @@ impl World {
             Step::Leave(slot) => {
                 if let Some((link, _)) = outside.links.remove(&slot) {
                     let unregister = Some(Unregister {});
-                    self.from_agent(link, ToMaster { unregister, ..ToMaster::default() });
+                    self.hear_agent(link, ToMaster { unregister, ..ToMaster::default() });
                 }
             }
             Step::Update { task, state } => {
@@ -177,7 +177,7 @@ impl World {
                     ..TaskStatus::default()
                 };
                 let update = Some(StatusUpdate { framework_id, status });
-                self.from_agent(link, ToMaster { update, ..ToMaster::default() });
+                self.hear_agent(link, ToMaster { update, ..ToMaster::default() });
             }
             Step::Pass(milliseconds) => self.pass(milliseconds),
         }
