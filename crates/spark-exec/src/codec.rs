@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{internal_datafusion_err, internal_err, not_impl_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
@@ -16,6 +17,7 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::physical_plan::from_proto::{
     parse_physical_sort_exprs, parse_protobuf_partitioning,
@@ -37,12 +39,40 @@ use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
 /// # Errors
 /// If a node or expression of the plan cannot travel; the message names it.
 pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Bytes> {
+    plan.apply(|node| {
+        check_meaning(node)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     let node = protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(
         Arc::clone(plan),
         &StageCodec,
         &DefaultPhysicalProtoConverter {},
     )?;
     Ok(node.encode_to_vec().into())
+}
+
+/// Refuses what `datafusion-proto` would encode without its meaning.
+fn check_meaning(node: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    let windows = if let Some(window) = node.downcast_ref::<WindowAggExec>() {
+        window.window_expr()
+    } else if let Some(window) = node.downcast_ref::<BoundedWindowAggExec>() {
+        window.window_expr()
+    } else {
+        return Ok(());
+    };
+    for window in windows {
+        // None of these has an accessor, their text tells.
+        let text = format!("{window:?}");
+        let lost = ["is_reversed: true", "is_reversed: false, ignore_nulls: true", "filter: Some("];
+        if lost.iter().any(|lost| text.contains(lost)) {
+            return not_impl_err!(
+                "window function {} in reverse, with IGNORE NULLS or with FILTER cannot be sent \
+                 to executors",
+                window.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Decodes a plan; `context` holds the shipped settings and the functions known by name.

@@ -2,6 +2,7 @@
 //! resolves its subqueries, cuts its plan, submits the stages and hands out the result in order.
 
 mod adaptive;
+mod broadcasts;
 mod executors;
 mod looping;
 mod query;

@@ -162,8 +162,22 @@ struct Executor {
     _server: BlockServer,
 }
 
+/// How long an executor that ends waits for tasks in the middle of a batch: only when the last of
+/// them is gone the files go.
+const TASKS_END_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A runtime that may be dropped inside another one: it does not wait for its tasks.
 struct TaskThreads(Option<tokio::runtime::Runtime>);
+
+impl TaskThreads {
+    async fn stop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            let stop = move || runtime.shutdown_timeout(TASKS_END_TIMEOUT);
+            // Fails only if the process is ending already.
+            let _ = tokio::task::spawn_blocking(stop).await;
+        }
+    }
+}
 
 impl Drop for TaskThreads {
     fn drop(&mut self) {
@@ -266,6 +280,7 @@ impl Executor {
         for (_, task) in self.running.lock().drain() {
             task.abort();
         }
+        self.tasks.stop().await;
         reason
     }
 

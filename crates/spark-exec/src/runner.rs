@@ -50,6 +50,8 @@ pub const ADAPTIVE_PROPERTIES: &[&str] = &[
     "spark.sql.adaptive.coalescePartitions.parallelismFirst",
     "spark.sql.adaptive.coalescePartitions.minPartitionSize",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes",
+    "spark.sql.adaptive.autoBroadcastJoinThreshold",
+    "spark.sql.autoBroadcastJoinThreshold",
 ];
 
 /// A query under way.

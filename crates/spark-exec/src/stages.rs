@@ -8,6 +8,8 @@
 
 mod joins;
 
+pub(crate) use joins::left_may_be_broadcast;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,16 +1,17 @@
 //! A map task's output: rows routed to reduce partitions, buffered, and written as one block.
 //!
-//! Input batches are kept as they come, with the row numbers of each reduce partition, and copied
-//! once when the buffer is written: with hundreds of reduce partitions a batch per partition and
-//! input batch would be a few rows each. When the buffer is full it becomes a sorted run on disk;
-//! the runs are joined at the end, segment by segment.
+//! Each input batch is put in the order of its rows' reduce partitions while it is in the cache, and
+//! kept with the borders between them. When the buffer is written, the pieces of a reduce partition
+//! are joined into batches of full size: a message per piece would be a few rows each. When the
+//! buffer is full it becomes a run on disk; the runs are joined at the end, segment by segment.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
-use arrow::array::ArrayRef;
-use arrow::compute::interleave_record_batch;
-use arrow::record_batch::RecordBatch;
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::{concat_batches, take_arrays};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{exec_datafusion_err, not_impl_err};
 use datafusion::error::Result;
@@ -59,7 +60,7 @@ pub(crate) async fn write_map_output(
     let mut buffer = RowBuffer {
         router: Router::new(routing, map_partition, map_partitions)?,
         batches: Vec::new(),
-        places: vec![Vec::new(); routing.partition_count()],
+        pieces: (0..routing.partition_count()).map(|_| Vec::new()).collect(),
         bytes: 0,
         batch_rows: context.session_config().batch_size(),
         encoder: BatchEncoder::new(&schema, compression)?,
@@ -67,6 +68,9 @@ pub(crate) async fn write_map_output(
             .with_can_spill(true)
             .register(context.memory_pool()),
         runs: Vec::new(),
+        targets: Vec::new(),
+        counts: Vec::new(),
+        schema,
     };
     while let Some(batch) = input.next().await {
         let batch = batch?;
@@ -109,13 +113,11 @@ pub(crate) async fn write_one_segment(
 enum Router {
     Hash {
         keys: Vec<Arc<dyn PhysicalExpr>>,
-        partitions: u64,
         hashes: Vec<u64>,
     },
-    /// Whole batches in turn.
+    /// Rows in turn, as Spark does: batches may be few and large.
     RoundRobin {
-        partitions: usize,
-        next: usize,
+        next: u32,
     },
     /// DataFusion's own partitioner, for what is seldom.
     Other(BatchPartitioner),
@@ -124,15 +126,12 @@ enum Router {
 impl Router {
     fn new(routing: &Partitioning, map_partition: usize, map_partitions: usize) -> Result<Self> {
         Ok(match routing {
-            Partitioning::Hash(keys, partitions) => Self::Hash {
-                keys: keys.clone(),
-                partitions: *partitions as u64,
-                hashes: Vec::new(),
-            },
-            Partitioning::RoundRobinBatch(partitions) => Self::RoundRobin {
-                partitions: *partitions,
-                next: map_partition * partitions / map_partitions.max(1),
-            },
+            Partitioning::Hash(keys, _) => Self::Hash { keys: keys.clone(), hashes: Vec::new() },
+            Partitioning::RoundRobinBatch(partitions) => {
+                // Not every map output begins at the same reduce partition.
+                let next = map_partition * partitions / map_partitions.max(1);
+                Self::RoundRobin { next: next as u32 }
+            }
             Partitioning::Range(_) => Self::Other(BatchPartitioner::try_new(
                 routing.clone(),
                 Time::new(),
@@ -146,17 +145,28 @@ impl Router {
     }
 }
 
+/// Neighbouring rows of one reduce partition in a buffered batch.
+struct Piece {
+    batch: u32,
+    start: u32,
+    rows: u32,
+}
+
 /// Rows not yet written.
 struct RowBuffer {
     router: Router,
+    schema: SchemaRef,
     batches: Vec<RecordBatch>,
-    /// Per reduce partition, the rows that go there: batch and row number.
-    places: Vec<Vec<(u32, u32)>>,
+    /// Per reduce partition, its rows.
+    pieces: Vec<Vec<Piece>>,
     bytes: usize,
     batch_rows: usize,
     encoder: BatchEncoder,
     reservation: MemoryReservation,
     runs: Vec<Run>,
+    /// The reduce partition of each row of the batch at hand, and how many rows each has.
+    targets: Vec<u32>,
+    counts: Vec<u32>,
 }
 
 /// Segments written out early.
@@ -179,17 +189,16 @@ impl RowBuffer {
     }
 
     fn route(&mut self, batch: RecordBatch) -> Result<()> {
-        let number = self.batches.len() as u32;
-        let rows = batch.num_rows() as u32;
+        let partitions = self.pieces.len() as u32;
+        self.targets.clear();
         match &mut self.router {
-            Router::RoundRobin { partitions, next } => {
-                // Rows, not batches, as Spark does: batches may be few and large.
-                for row in 0..rows {
-                    self.places[*next].push((number, row));
-                    *next = (*next + 1) % *partitions;
+            Router::RoundRobin { next } => {
+                for _ in 0..batch.num_rows() {
+                    self.targets.push(*next);
+                    *next = (*next + 1) % partitions;
                 }
             }
-            Router::Hash { keys, partitions, hashes } => {
+            Router::Hash { keys, hashes } => {
                 let arrays = keys
                     .iter()
                     .map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()))
@@ -197,39 +206,79 @@ impl RowBuffer {
                 hashes.clear();
                 hashes.resize(batch.num_rows(), 0);
                 create_hashes(&arrays, REPARTITION_RANDOM_STATE.random_state(), hashes)?;
-                for (row, hash) in hashes.iter().enumerate() {
-                    self.places[(hash % *partitions) as usize].push((number, row as u32));
-                }
+                let partitions = u64::from(partitions);
+                self.targets.extend(hashes.iter().map(|hash| (hash % partitions) as u32));
             }
             Router::Other(partitioner) => {
-                let (batches, places) = (&mut self.batches, &mut self.places);
+                let (batches, pieces) = (&mut self.batches, &mut self.pieces);
                 return partitioner.partition(batch, |partition, part| {
-                    let number = batches.len() as u32;
-                    places[partition].extend((0..part.num_rows() as u32).map(|row| (number, row)));
+                    let (batch, rows) = (batches.len() as u32, part.num_rows() as u32);
+                    pieces[partition].push(Piece { batch, start: 0, rows });
                     batches.push(part);
                     Ok(())
                 });
             }
         }
-        self.batches.push(batch);
+        self.group(&batch)
+    }
+
+    /// Puts the rows of a batch in the order of their targets: a counting sort.
+    fn group(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.counts.clear();
+        self.counts.resize(self.pieces.len(), 0);
+        for target in &self.targets {
+            self.counts[*target as usize] += 1;
+        }
+        let number = self.batches.len() as u32;
+        let mut start = 0;
+        for (pieces, count) in self.pieces.iter_mut().zip(&mut self.counts) {
+            let rows = *count;
+            if rows > 0 {
+                pieces.push(Piece { batch: number, start, rows });
+            }
+            // From here on, where the next row of this target goes.
+            *count = start;
+            start += rows;
+        }
+        let mut order = vec![0_u32; self.targets.len()];
+        for (row, target) in self.targets.iter().enumerate() {
+            let place = &mut self.counts[*target as usize];
+            order[*place as usize] = row as u32;
+            *place += 1;
+        }
+        let columns = take_arrays(batch.columns(), &UInt32Array::from(order), None)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let grouped =
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        self.batches.push(grouped);
         Ok(())
     }
 
     /// Gives the encoded rows of each reduce partition, in order, to `sink`, and forgets them.
     fn drain(&mut self, mut sink: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
         let mut bytes = Vec::new();
-        let batches = self.batches.iter().collect::<Vec<_>>();
-        let mut indices = Vec::new();
-        for (partition, places) in self.places.iter_mut().enumerate() {
-            for chunk in places.chunks(self.batch_rows) {
-                indices.clear();
-                indices.extend(chunk.iter().map(|(batch, row)| (*batch as usize, *row as usize)));
-                let batch = interleave_record_batch(&batches, &indices)?;
-                bytes.clear();
-                self.encoder.encode(&batch, &mut bytes)?;
-                sink(partition, &bytes)?;
+        let mut joined = Vec::new();
+        for (partition, pieces) in self.pieces.iter_mut().enumerate() {
+            let mut rows = 0;
+            let last = pieces.len().saturating_sub(1);
+            for (number, piece) in pieces.drain(..).enumerate() {
+                let batch = &self.batches[piece.batch as usize];
+                joined.push(batch.slice(piece.start as usize, piece.rows as usize));
+                rows += piece.rows as usize;
+                if rows >= self.batch_rows || number == last {
+                    bytes.clear();
+                    match joined.as_slice() {
+                        [only] => self.encoder.encode(only, &mut bytes)?,
+                        several => {
+                            let batch = concat_batches(&self.schema, several)?;
+                            self.encoder.encode(&batch, &mut bytes)?;
+                        }
+                    }
+                    sink(partition, &bytes)?;
+                    joined.clear();
+                    rows = 0;
+                }
             }
-            places.clear();
         }
         self.batches.clear();
         self.bytes = 0;
@@ -244,7 +293,7 @@ impl RowBuffer {
         let place = context.runtime_env().disk_manager.create_tmp_file("shuffle write")?;
         let path = place.path().ok_or_else(|| exec_datafusion_err!("spill files have no path"))?;
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-        let mut sizes = vec![0; self.places.len()];
+        let mut sizes = vec![0; self.pieces.len()];
         self.drain(|partition, bytes| {
             sizes[partition] += bytes.len() as u64;
             Ok(out.write_all(bytes)?)
@@ -257,7 +306,7 @@ impl RowBuffer {
     }
 
     fn finish(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
-        let partitions = self.places.len();
+        let partitions = self.pieces.len();
         let mut writer = store.write(block, partitions as u32).map_err(store_error)?;
         if self.runs.is_empty() {
             self.drain(|partition, bytes| {

@@ -24,6 +24,8 @@ pub(super) struct Coalescing {
     min_bytes: u64,
     /// `spark.sql.adaptive.coalescePartitions.parallelismFirst`.
     parallelism_first: bool,
+    /// `spark.sql.adaptive.autoBroadcastJoinThreshold`; 0 is never.
+    pub(super) broadcast_bytes: u64,
 }
 
 impl Coalescing {
@@ -38,6 +40,7 @@ impl Coalescing {
             advisory_bytes: size("spark.sql.adaptive.advisoryPartitionSizeInBytes", 64 << 20),
             min_bytes: size("spark.sql.adaptive.coalescePartitions.minPartitionSize", 1 << 20),
             parallelism_first: is_on("spark.sql.adaptive.coalescePartitions.parallelismFirst"),
+            broadcast_bytes: broadcast_bytes(&get),
         })
     }
 
@@ -62,6 +65,16 @@ impl Coalescing {
         }
         runs.push(start..bytes.len() as u32);
         runs
+    }
+}
+
+/// The threshold of adaptive execution is the planner's unless it is set; -1 is never.
+fn broadcast_bytes(get: &impl Fn(&str) -> Option<String>) -> u64 {
+    let set = get("spark.sql.adaptive.autoBroadcastJoinThreshold")
+        .or_else(|| get("spark.sql.autoBroadcastJoinThreshold"));
+    match set {
+        Some(text) => parse_size(&text).unwrap_or(0),
+        None => 10 << 20,
     }
 }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::adaptive::{self, Coalescing, MapStageOutput};
 use super::results::ResultData;
-use super::{Command, Engine, JobEvent, Submission, subqueries};
+use super::{Command, Engine, JobEvent, Submission, broadcasts, subqueries};
 use crate::codec;
 use crate::failure;
 use crate::protocol::StagePlan;
@@ -239,12 +239,25 @@ async fn run_adaptively(
     // Dropped last, after the jobs that read them.
     let mut retained = Retained { engine, shuffles: Vec::new() };
     let mut outputs: HashMap<u64, MapStageOutput> = HashMap::new();
+    let input_bytes = broadcasts::input_bytes(&graph.stages);
     let mut waiting = graph.stages;
     let mut running = FuturesUnordered::new();
     loop {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|stage| stage.parents.iter().all(|parent| outputs.contains_key(parent)));
+        broadcasts::convert(&mut waiting, &outputs, coalescing.broadcast_bytes)?;
+        let may_start = |stage: &Stage| {
+            stage.parents.iter().all(|parent| outputs.contains_key(parent))
+                && !broadcasts::had_better_wait(
+                    stage,
+                    &waiting,
+                    &outputs,
+                    &input_bytes,
+                    coalescing.broadcast_bytes,
+                )
+        };
+        let ready_now = waiting.iter().map(may_start).collect::<Vec<_>>();
+        let mut ready_now = ready_now.into_iter();
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|_| ready_now.next().unwrap_or(false));
         waiting = rest;
         for mut stage in ready {
             stage.plan = adaptive::adapt(

@@ -79,7 +79,15 @@ async fn execute(
     counts: &Arc<Counts>,
     metrics: &mut TaskMetrics,
 ) -> Result<task_finished::Outcome> {
-    let (plan, config) = stage.instance(task.stage_attempt, &shared.runtime_env)?;
+    let instance = stage.instance(task.stage_attempt, &shared.runtime_env);
+    let (plan, config) = match instance {
+        Ok(instance) => instance,
+        Err(error) => {
+            // No other executor would read the plan either.
+            let error = TaskError { fatal: true, ..task_error(&error) };
+            return Ok(task_finished::Outcome::Failed(error));
+        }
+    };
     let input = TaskInput::new(Arc::clone(shared), places, Arc::clone(counts));
     let config = config.with_extension(Arc::new(ShuffleInput(Arc::new(input))));
     let context = Arc::new(TaskContext::new(

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{
 use super::{Cutter, Gather, two_children};
 
 /// Whether every task may hold the whole left side.
-fn left_may_be_broadcast(join_type: JoinType) -> bool {
+pub(crate) fn left_may_be_broadcast(join_type: JoinType) -> bool {
     match join_type {
         JoinType::Inner
         | JoinType::Right

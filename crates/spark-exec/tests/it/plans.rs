@@ -205,8 +205,12 @@ fn orders() -> Vec<Question> {
     ]
 }
 
+pub(crate) fn all() -> impl Iterator<Item = Question> {
+    aggregates().into_iter().chain(joins()).chain(orders())
+}
+
 async fn check_all(cluster: &Cluster) {
-    check(cluster, aggregates().into_iter().chain(joins()).chain(orders())).await;
+    check(cluster, all()).await;
 }
 
 async fn check(cluster: &Cluster, questions: impl Iterator<Item = Question>) {

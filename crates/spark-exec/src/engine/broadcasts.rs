@@ -1,0 +1,177 @@
+//! Joins that become broadcast joins once one side turns out small (Spark's
+//! `DynamicJoinSelection`, `spark.sql.adaptive.autoBroadcastJoinThreshold`).
+//!
+//! When the stage of a build side has finished with few bytes and the stage of the probe side has
+//! not begun, the probe side moves into the stage of the join: its rows are never shuffled. To have
+//! the chance, the larger side waits for the smaller one, as far as the sizes of the files below
+//! them tell which that is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_expr::Distribution;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::union::InterleaveExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use super::adaptive::MapStageOutput;
+use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+use crate::stages::{Stage, left_may_be_broadcast};
+
+/// A side over files more than this many times the threshold is not expected to get below it.
+const HOPELESS_FACTOR: u64 = 64;
+
+/// Bytes of the files below each stage that writes a shuffle, its parents included.
+pub(super) fn input_bytes(stages: &[Stage]) -> HashMap<u64, u64> {
+    let mut bytes: HashMap<u64, u64> = HashMap::new();
+    for stage in stages {
+        let parents: u64 = stage.parents.iter().filter_map(|parent| bytes.get(parent)).sum();
+        let own = file_bytes(&stage.plan);
+        if let Some(shuffle) = stage.shuffle {
+            bytes.insert(shuffle, own + parents);
+        }
+    }
+    bytes
+}
+
+fn file_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|source| source.data_source().downcast_ref::<FileScanConfig>())
+        .map_or(0, |scan| {
+            let files = scan.file_groups.iter().flat_map(|group| group.iter());
+            files.map(|file| file.effective_size()).sum()
+        });
+    own + plan.children().into_iter().map(file_bytes).sum::<u64>()
+}
+
+/// The shuffles a partitioned join reads, if its left side may be broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sides {
+    left: u64,
+    right: u64,
+}
+
+/// The joins of a stage that may change their mode: nothing above them in the stage relies on how
+/// their output is partitioned.
+fn changeable(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Sides>) {
+    if let Some(sides) = sides(plan) {
+        found.push(sides);
+        return;
+    }
+    if plan.is::<InterleaveExec>() {
+        return;
+    }
+    let requirements = plan.input_distribution_requirements();
+    for (child, required) in plan.children().iter().zip(requirements.per_child_distributions()) {
+        if matches!(required, Distribution::UnspecifiedDistribution) {
+            changeable(child, found);
+        }
+    }
+}
+
+fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
+    let join = plan.downcast_ref::<HashJoinExec>()?;
+    let may = *join.partition_mode() == PartitionMode::Partitioned
+        && left_may_be_broadcast(*join.join_type())
+        && !join.null_aware;
+    let side = |plan: &Arc<dyn ExecutionPlan>| {
+        let reader = plan.downcast_ref::<ShuffleReaderExec>()?;
+        (reader.mode() == ReadMode::Reduce && reader.runs().is_none()).then(|| reader.shuffle())
+    };
+    may.then_some(())?;
+    Some(Sides { left: side(join.left())?, right: side(join.right())? })
+}
+
+/// Moves probe sides that have not begun into the stages of joins whose build side is small.
+pub(super) fn convert(
+    waiting: &mut Vec<Stage>,
+    outputs: &HashMap<u64, MapStageOutput>,
+    threshold: u64,
+) -> Result<()> {
+    loop {
+        let mut change = None;
+        'stages: for (index, stage) in waiting.iter().enumerate() {
+            let mut joins = Vec::new();
+            changeable(&stage.plan, &mut joins);
+            for sides in joins {
+                let small = outputs
+                    .get(&sides.left)
+                    .is_some_and(|output| output.bytes.iter().sum::<u64>() <= threshold);
+                let probe = waiting.iter().position(|stage| stage.shuffle == Some(sides.right));
+                if let (true, Some(probe)) = (small, probe) {
+                    change = Some((index, sides, probe));
+                    break 'stages;
+                }
+            }
+        }
+        let Some((index, sides, probe)) = change else { return Ok(()) };
+        let body = match waiting[probe].plan.downcast_ref::<ShuffleWriteExec>() {
+            Some(write) => Arc::clone(write.input()),
+            None => return Ok(()),
+        };
+        let stage = &mut waiting[index];
+        stage.plan = broadcast(Arc::clone(&stage.plan), sides, &body)?;
+        let probe_stage = waiting[probe].clone();
+        let stage = &mut waiting[index];
+        stage.parents.retain(|parent| *parent != sides.right);
+        stage.parents.extend(probe_stage.parents);
+        stage.indeterminate |= probe_stage.indeterminate;
+        waiting.remove(probe);
+    }
+}
+
+fn broadcast(
+    plan: Arc<dyn ExecutionPlan>,
+    wanted: Sides,
+    probe: &Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_down(|node| {
+        let Some(join) = node.downcast_ref::<HashJoinExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        if sides(&node) != Some(wanted) {
+            return Ok(Transformed::no(node));
+        }
+        let Some(reader) = join.left().downcast_ref::<ShuffleReaderExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        let segments = join.left().output_partitioning().partition_count() as u32;
+        let all = reader.with_runs(std::iter::once(0..segments).collect());
+        let join = join
+            .builder()
+            .with_partition_mode(PartitionMode::CollectLeft)
+            .with_new_children(vec![Arc::new(all), Arc::clone(probe)])?
+            .recompute_properties()
+            .build_exec()?;
+        Ok(Transformed::new(join, true, TreeNodeRecursion::Jump))
+    })
+    .data()
+}
+
+/// Whether a stage had better wait: it is the probe side of a join whose build side has not
+/// finished and may turn out small.
+pub(super) fn had_better_wait(
+    stage: &Stage,
+    waiting: &[Stage],
+    outputs: &HashMap<u64, MapStageOutput>,
+    input_bytes: &HashMap<u64, u64>,
+    threshold: u64,
+) -> bool {
+    let Some(shuffle) = stage.shuffle else { return false };
+    let bytes = |shuffle: u64| input_bytes.get(&shuffle).copied().unwrap_or(0);
+    waiting.iter().filter(|reader| reader.parents.contains(&shuffle)).any(|reader| {
+        let mut joins = Vec::new();
+        changeable(&reader.plan, &mut joins);
+        joins.into_iter().any(|sides| {
+            sides.right == shuffle
+                && !outputs.contains_key(&sides.left)
+                && bytes(sides.left) <= bytes(shuffle)
+                && bytes(sides.left) <= threshold.saturating_mul(HOPELESS_FACTOR)
+        })
+    })
+}
