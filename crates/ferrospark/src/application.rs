@@ -221,7 +221,9 @@ impl Addresses {
         };
         let host = conf.get(&table::DRIVER_HOST)?;
         let bind = conf.get(&table::DRIVER_BIND_ADDRESS)?;
-        let advertised = match host {
+        // SPARK_LOCAL_IP arrives as the bind address; what is bound to alone is also what others can dial.
+        let bound = bind.clone().filter(|bind| !is_unspecified(bind));
+        let advertised = match host.or(bound) {
             Some(host) => host,
             None if local => "127.0.0.1".to_owned(),
             None => gethostname::gethostname().to_string_lossy().into_owned(),
@@ -233,6 +235,10 @@ impl Addresses {
         };
         Ok(Self { bind, advertised })
     }
+}
+
+fn is_unspecified(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified())
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -7,7 +7,7 @@ pub(crate) const DEFAULTS: &[(&str, &str)] = &[
     ("spark.sql.autoBroadcastJoinThreshold", "10485760"),
     ("spark.sql.caseSensitive", "false"),
     ("spark.sql.catalog.spark_catalog.defaultDatabase", "default"),
-    ("spark.sql.connect.serverStacktrace.enabled", "true"),
+    ("spark.sql.connect.serverStacktrace.enabled", "false"),
     ("spark.sql.crossJoin.enabled", "true"),
     ("spark.sql.execution.arrow.enabled", "false"),
     ("spark.sql.execution.arrow.maxRecordsPerBatch", "10000"),

@@ -164,7 +164,7 @@ properties! {
         "Whether binary values are bytes in Python";
     PYSPARK_JVM_STACKTRACE: bool = "spark.sql.pyspark.jvmStacktrace.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Honoured,
         "Whether Python errors show the server's stack";
-    CONNECT_SERVER_STACKTRACE: bool = "spark.sql.connect.serverStacktrace.enabled", BOOLEAN, Value("true"), "3.5.0", Session, Honoured,
+    CONNECT_SERVER_STACKTRACE: bool = "spark.sql.connect.serverStacktrace.enabled", BOOLEAN, Value("false"), "3.5.0", Session, Honoured,
         "Whether errors carry the server's stack";
     PYTHON_UDF_ARROW: bool = "spark.sql.execution.pythonUDF.arrow.enabled", BOOLEAN, Value("false"), "3.4.0", Session, Honoured,
         "Whether Python functions exchange rows by Arrow";
