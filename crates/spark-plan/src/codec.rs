@@ -84,3 +84,43 @@ pub fn decode(
     };
     Ok(Some(plan))
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
+
+    use super::*;
+
+    fn round_trip(plan: &Arc<dyn ExecutionPlan>, inputs: &[Arc<dyn ExecutionPlan>]) {
+        let bytes = encode(plan).unwrap();
+        let decoded = decode(&bytes, inputs, &TaskContext::default()).unwrap().unwrap();
+        let text = |p: &Arc<dyn ExecutionPlan>| displayable(p.as_ref()).indent(true).to_string();
+        assert_eq!(text(&decoded), text(plan));
+        assert_eq!(decoded.schema(), plan.schema());
+        let partitions = |p: &Arc<dyn ExecutionPlan>| p.output_partitioning().partition_count();
+        assert_eq!(partitions(&decoded), partitions(plan));
+    }
+
+    #[test]
+    fn operators_come_back_as_they_were() {
+        let spec = RangeSpec { start: -5, end: i64::MAX, step: 7, partitions: 9 };
+        let range: Arc<dyn ExecutionPlan> = Arc::new(RangeExec::new(spec, true));
+        round_trip(&range, &[]);
+        let counted: Arc<dyn ExecutionPlan> = Arc::new(RangeExec::new(spec, false));
+        round_trip(&counted, &[]);
+        for operator in [Operator::Coalesce(4), Operator::Tail(3)] {
+            let plan: Arc<dyn ExecutionPlan> =
+                Arc::new(SparkExec::new(operator, Arc::clone(&range)));
+            round_trip(&plan, &[Arc::clone(&range)]);
+        }
+    }
+
+    #[test]
+    fn foreign_and_damaged_bytes_are_told_apart() {
+        let context = TaskContext::default();
+        assert!(decode(b"other", &[], &context).unwrap().is_none());
+        assert!(decode(b"FSp1", &[], &context).is_err());
+        assert!(decode(b"FSp1\x01\x01\x00", &[], &context).is_err());
+        assert!(decode(b"FSp1\x02\x01\x00\x00\x00\x00\x00\x00\x00", &[], &context).is_err());
+    }
+}

@@ -59,7 +59,11 @@ impl SparkExec {
             Operator::Exchange(partitioning) => (fresh(), partitioning.clone()),
             Operator::Coalesce(n) => {
                 let count = old.output_partitioning().partition_count().min((*n).max(1));
-                (fresh(), Partitioning::UnknownPartitioning(count))
+                let equivalence = match old.output_partitioning().partition_count() {
+                    1 => old.equivalence_properties().clone(),
+                    _ => fresh(),
+                };
+                (equivalence, Partitioning::UnknownPartitioning(count))
             }
             Operator::Tail(_) => {
                 (old.equivalence_properties().clone(), Partitioning::UnknownPartitioning(1))
@@ -122,7 +126,12 @@ impl ExecutionPlan for SparkExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![matches!(self.operator, Operator::Tail(_) | Operator::Broadcast)]
+        vec![match &self.operator {
+            Operator::Tail(_) | Operator::Broadcast => true,
+            // `sort().coalesce(1)` stays in order.
+            Operator::Coalesce(_) => self.input.output_partitioning().partition_count() == 1,
+            Operator::Exchange(_) | Operator::LocalSort(_) => false,
+        }]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

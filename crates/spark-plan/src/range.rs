@@ -226,3 +226,24 @@ impl ExecutionPlan for RangeExec {
         Ok(Arc::new(statistics))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(start: i64, end: i64, step: i64, partitions: usize) -> (u128, Vec<u128>) {
+        let spec = RangeSpec { start, end, step, partitions };
+        let slices = (0..partitions).map(|p| spec.slice(p)).map(|(from, to)| to - from).collect();
+        (spec.len(), slices)
+    }
+
+    #[test]
+    fn counts_like_spark() {
+        assert_eq!(lengths(0, 10, 1, 3), (10, vec![3, 3, 4]));
+        assert_eq!(lengths(10, 0, -3, 2), (4, vec![2, 2]));
+        assert_eq!(lengths(0, 10, -1, 2), (0, vec![0, 0]));
+        assert_eq!(lengths(5, 5, 1, 1), (0, vec![0]));
+        let whole = RangeSpec { start: i64::MIN, end: i64::MAX, step: 1, partitions: 1 };
+        assert_eq!(whole.len(), u128::from(u64::MAX));
+    }
+}

@@ -200,6 +200,7 @@ async fn tables() {
     check(
         &[
             "CREATE TABLE t (id INT, name STRING) USING parquet",
+            "SELECT * FROM t",
             "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
             "INSERT INTO t (name, id) SELECT 'c', 3",
             "SELECT * FROM t ORDER BY id",
@@ -210,7 +211,16 @@ async fn tables() {
             "CREATE TABLE t (x INT)",
             "CREATE TABLE copy USING parquet PARTITIONED BY (team) AS SELECT id, name, team FROM people WHERE team IS NOT NULL",
             "SELECT * FROM copy ORDER BY id",
+            "INSERT INTO copy PARTITION (team = 'Z') VALUES (9, 'Zed')",
+            "INSERT OVERWRITE copy PARTITION (team = 'A') SELECT 7, 'New'",
+            "SELECT name FROM copy WHERE team IN ('A', 'Z') ORDER BY id",
             "SHOW PARTITIONS copy",
+            "ALTER TABLE copy RENAME TO moved",
+            "SELECT count(*) FROM moved",
+            "TRUNCATE TABLE moved",
+            "SELECT count(*) FROM moved",
+            "CREATE OR REPLACE TABLE moved USING json AS SELECT id FROM people",
+            "SELECT id FROM moved ORDER BY id LIMIT 2",
             "SHOW TABLES",
             "DESCRIBE copy",
             "DROP TABLE t",
@@ -221,6 +231,11 @@ async fn tables() {
         ],
         expect![[r#"
             > CREATE TABLE t (id INT, name STRING) USING parquet
+            > SELECT * FROM t
+            +---+----+
+            |id |name|
+            +---+----+
+            +---+----+
             > INSERT INTO t VALUES (1, 'a'), (2, 'b')
             > INSERT INTO t (name, id) SELECT 'c', 3
             > SELECT * FROM t ORDER BY id
@@ -261,33 +276,58 @@ async fn tables() {
             |2  |Bob |B   |
             |3  |Cid |A   |
             +---+----+----+
+            > INSERT INTO copy PARTITION (team = 'Z') VALUES (9, 'Zed')
+            > INSERT OVERWRITE copy PARTITION (team = 'A') SELECT 7, 'New'
+            > SELECT name FROM copy WHERE team IN ('A', 'Z') ORDER BY id
+            +----+
+            |name|
+            +----+
+            |New |
+            |Zed |
+            +----+
             > SHOW PARTITIONS copy
             +---------+
             |partition|
             +---------+
             |team=A   |
             |team=B   |
+            |team=Z   |
             +---------+
+            > ALTER TABLE copy RENAME TO moved
+            > SELECT count(*) FROM moved
+            +--------+
+            |count(1)|
+            +--------+
+            |3       |
+            +--------+
+            > TRUNCATE TABLE moved
+            > SELECT count(*) FROM moved
+            +--------+
+            |count(1)|
+            +--------+
+            |0       |
+            +--------+
+            > CREATE OR REPLACE TABLE moved USING json AS SELECT id FROM people
+            > SELECT id FROM moved ORDER BY id LIMIT 2
+            +---+
+            |id |
+            +---+
+            |1  |
+            |2  |
+            +---+
             > SHOW TABLES
             +---------+---------+-----------+
             |namespace|tableName|isTemporary|
             +---------+---------+-----------+
-            |default  |copy     |false      |
+            |default  |moved    |false      |
             |         |people   |true       |
             |default  |t        |false      |
             |         |teams    |true       |
             +---------+---------+-----------+
             > DESCRIBE copy
-            +-----------------------+---------+-------+
-            |col_name               |data_type|comment|
-            +-----------------------+---------+-------+
-            |id                     |int      |NULL   |
-            |name                   |string   |NULL   |
-            |team                   |string   |NULL   |
-            |# Partition Information|         |       |
-            |# col_name             |data_type|comment|
-            |team                   |string   |NULL   |
-            +-----------------------+---------+-------+
+            [TABLE_OR_VIEW_NOT_FOUND] The table or view `copy` cannot be found. Verify the spelling and correctness of the schema and catalog.
+            If you did not qualify the name with a schema, verify the current_schema() output, or qualify the name with the correct schema and catalog.
+            To tolerate the error on drop use DROP VIEW IF EXISTS or DROP TABLE IF EXISTS. SQLSTATE: 42P01
             > DROP TABLE t
             > SELECT * FROM t
             [TABLE_OR_VIEW_NOT_FOUND] The table or view `t` cannot be found. Verify the spelling and correctness of the schema and catalog.

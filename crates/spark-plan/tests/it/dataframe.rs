@@ -298,13 +298,13 @@ async fn column_operators() {
             |1  |Anna|30  |A   |
             |2  |Bob |NULL|NULL|
             |3  |Cid |25  |A   |
-            |1  |Ann |30  |A   |
+            |4  |NULL|41  |NULL|
             +---+----+----+----+
             +---+----+----+----+
             |id |name|age |team|
             +---+----+----+----+
+            |1  |Ann |30  |A   |
             |2  |Bob |NULL|B   |
-            |4  |NULL|41  |NULL|
             |4  |NULL|41  |NULL|
             +---+----+----+----+
             +---+----+-----+
@@ -439,7 +439,12 @@ async fn groups_and_statistics() {
             |min    |1                 |Ann |25              |A   |
             |max    |4                 |Cid |41              |B   |
             +-------+------------------+----+----------------+----+
-            [UNRESOLVED_ROUTINE] Cannot resolve routine `percentile_approx` on search path [`system`.`builtin`, `system`.`session`, `spark_catalog`.`default`]. SQLSTATE: 42883
+            +-------+---+----+---+----+
+            |summary|id |name|age|team|
+            +-------+---+----+---+----+
+            |count  |4  |3   |3  |3   |
+            |50%    |2  |NULL|30 |NULL|
+            +-------+---+----+---+----+
             +---------+---+---+---+----+
             |team_name|Ann|Bob|Cid|null|
             +---------+---+---+---+----+
@@ -662,4 +667,63 @@ async fn prints_schemas() {
          |    |    |-- d: decimal(2,1) (nullable = false)
     "#]]
     .assert_eq(&tree_string(&plan.schema(), None));
+}
+
+#[tokio::test]
+async fn long_chains_stay_quick() {
+    let session = session();
+    setup(&session).await;
+    let mut relation = table("people", 0);
+    for step in 1..=200 {
+        relation = with_id(
+            step,
+            K::WithColumns {
+                input: Box::new(relation),
+                columns: vec![Expr::call("+", vec![col(step - 1, "id"), int(1)]).alias("id")],
+            },
+        );
+    }
+    let relation = with_id(500, K::Limit { input: Box::new(relation), limit: int(1) });
+    let started = std::time::Instant::now();
+    let answer = answer(&session, &relation).await;
+    assert!(answer.contains("|201|"), "{answer}");
+    assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn sorts_survive_coalesce_and_exchange() {
+    let range = with_id(1, K::Range { start: 0, end: 20, step: 1, num_partitions: Some(4) });
+    let descending = with_id(
+        2,
+        K::Sort {
+            input: Box::new(range),
+            order: vec![SortOrder { expr: named("id"), ascending: false, nulls_first: None }],
+            global: true,
+        },
+    );
+    let one = with_id(
+        3,
+        K::Repartition { input: Box::new(descending), num_partitions: 1, shuffle: false },
+    );
+    let tail = with_id(4, K::Tail { input: Box::new(one.clone()), limit: 2 });
+    let first = with_id(5, K::Limit { input: Box::new(one), limit: int(3) });
+    check(
+        vec![tail, first],
+        expect![[r#"
+            +---+
+            |id |
+            +---+
+            |1  |
+            |0  |
+            +---+
+            +---+
+            |id |
+            +---+
+            |19 |
+            |18 |
+            |17 |
+            +---+
+        "#]],
+    )
+    .await;
 }
