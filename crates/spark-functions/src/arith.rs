@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    DataType as Arrow, Decimal128Type, DurationMicrosecondType, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType, i256,
+    DataType as Arrow, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalYearMonthType, i256,
 };
 use datafusion::common::{Result, internal_err};
 use spark_sql_parser::error::SparkError;
@@ -85,10 +85,8 @@ where
             ));
         }
     };
-    let mut nulls = NullBuffer::union(
-        nulls_of(&left, rows).as_ref(),
-        nulls_of(&right, rows).as_ref(),
-    );
+    let mut nulls =
+        NullBuffer::union(nulls_of(&left, rows).as_ref(), nulls_of(&right, rows).as_ref());
     let mode = args.params.mode;
     if wrong && !(mode == Mode::Legacy && legacy == Legacy::Wraps) {
         let mut valid = vec![true; rows];
@@ -189,18 +187,12 @@ fn integer_overflow<T: std::fmt::Display>(
     right: T,
 ) -> SparkError {
     match data_type {
-        Arrow::Int8 => errors::binary_overflow(
-            &format!("{left}Y"),
-            symbol,
-            &format!("{right}Y"),
-            function,
-        ),
-        Arrow::Int16 => errors::binary_overflow(
-            &format!("{left}S"),
-            symbol,
-            &format!("{right}S"),
-            function,
-        ),
+        Arrow::Int8 => {
+            errors::binary_overflow(&format!("{left}Y"), symbol, &format!("{right}Y"), function)
+        }
+        Arrow::Int16 => {
+            errors::binary_overflow(&format!("{left}S"), symbol, &format!("{right}S"), function)
+        }
         Arrow::Int32 => errors::arithmetic_overflow("integer overflow", function),
         _ => errors::arithmetic_overflow("long overflow", function),
     }
@@ -264,10 +256,8 @@ fn scale_of(data_type: &Arrow) -> (u8, i8) {
 }
 
 fn decimal_error(value: Option<i256>, raw_scale: i32, to: (u8, i8)) -> SparkError {
-    let text = value.map_or_else(
-        || "The result".to_owned(),
-        |value| decimal::text_wide(value, raw_scale),
-    );
+    let text =
+        value.map_or_else(|| "The result".to_owned(), |value| decimal::text_wide(value, raw_scale));
     errors::decimal_out_of_range(&text, to.0, to.1)
 }
 
@@ -645,9 +635,7 @@ fn check_overflow(args: &Args) -> Result<ArrayRef> {
     checked_unary::<Decimal128Type, Decimal128Type>(
         args,
         |value| (value, !decimal::fits(value, to.0)),
-        |value| {
-            errors::decimal_out_of_range(&decimal::text(value, i32::from(to.1)), to.0, to.1)
-        },
+        |value| errors::decimal_out_of_range(&decimal::text(value, i32::from(to.1)), to.0, to.1),
         Legacy::Null,
     )
 }

@@ -95,7 +95,8 @@ pub fn decimal_for_integer(value: i64) -> (u8, i8) {
 #[must_use]
 pub fn wider_decimal(left: (u8, i8), right: (u8, i8)) -> DataType {
     let scale = i32::from(left.1.max(right.1));
-    let range = (i32::from(left.0) - i32::from(left.1)).max(i32::from(right.0) - i32::from(right.1));
+    let range =
+        (i32::from(left.0) - i32::from(left.1)).max(i32::from(right.0) - i32::from(right.1));
     bounded(range + scale, scale)
 }
 

@@ -105,12 +105,20 @@ pub(crate) fn build(call: &Call, name: &str, mode: Mode) -> Result<Option<Expr>,
             let zoned = out == T::Timestamp;
             make(&format!("{}_{kind}", op("timestamp")), vec![left, right], &out, zoned)
         }
-        ("-", T::Date, T::Date) => {
-            make("subtract_dates", vec![left, right], &T::DayTimeInterval { start: 0, end: 0 }, false)
-        }
+        ("-", T::Date, T::Date) => make(
+            "subtract_dates",
+            vec![left, right],
+            &T::DayTimeInterval { start: 0, end: 0 },
+            false,
+        ),
         ("-", T::Date, b) if is_string(b) => {
             let right = implicit(right, &T::Date, call.ctx)?;
-            make("subtract_dates", vec![left, right], &T::DayTimeInterval { start: 0, end: 0 }, false)
+            make(
+                "subtract_dates",
+                vec![left, right],
+                &T::DayTimeInterval { start: 0, end: 0 },
+                false,
+            )
         }
         ("-", a, b)
             if (is_datetime(a) || is_string(a))
@@ -355,8 +363,7 @@ fn scale(args: &Args, divide: bool) -> DfResult<ArrayRef> {
             }
             _ => {
                 let number = numbers.as_primitive::<Float64Type>().value(row);
-                let result =
-                    if divide { value as f64 / number } else { value as f64 * number };
+                let result = if divide { value as f64 / number } else { value as f64 * number };
                 let result = (result + 0.5).floor();
                 (result.is_finite() && result.abs() < i64::MAX as f64).then_some(result as i64)
             }
@@ -404,15 +411,13 @@ fn scale(args: &Args, divide: bool) -> DfResult<ArrayRef> {
         Ok(Arc::new(column.with_data_type(args.params.result.clone())))
     }
     match intervals.data_type() {
-        Arrow::Interval(arrow::datatypes::IntervalUnit::YearMonth) => {
-            run::<IntervalYearMonthType>(
-                args,
-                &intervals,
-                &numbers,
-                |months, row| i32::try_from(scaled(i64::from(months), row)?).ok(),
-                error,
-            )
-        }
+        Arrow::Interval(arrow::datatypes::IntervalUnit::YearMonth) => run::<IntervalYearMonthType>(
+            args,
+            &intervals,
+            &numbers,
+            |months, row| i32::try_from(scaled(i64::from(months), row)?).ok(),
+            error,
+        ),
         Arrow::Duration(_) => {
             run::<DurationMicrosecondType>(args, &intervals, &numbers, scaled, error)
         }

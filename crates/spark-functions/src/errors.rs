@@ -299,7 +299,8 @@ pub(crate) fn unexpected_input_type(
     ];
     let ordinal = ORDINALS.get(index).copied().unwrap_or("last");
     let (required, input) = (format!("({required})"), quoted_type(input));
-    let required = if required.contains('"') { required } else { required.replace(['(', ')'], "\"") };
+    let required =
+        if required.contains('"') { required } else { required.replace(['(', ')'], "\"") };
     mismatch(
         "UNEXPECTED_INPUT_TYPE",
         sql,
@@ -345,12 +346,7 @@ pub(crate) fn duplicated_map_key(key: &str) -> SparkError {
 }
 
 pub(crate) fn null_map_key() -> SparkError {
-    SparkError::new(
-        ErrorKind::Runtime,
-        "NULL_MAP_KEY",
-        "2200E",
-        "Cannot use null as map key.",
-    )
+    SparkError::new(ErrorKind::Runtime, "NULL_MAP_KEY", "2200E", "Cannot use null as map key.")
 }
 
 /// A type between double quotes, as messages show it.

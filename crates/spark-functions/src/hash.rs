@@ -86,6 +86,17 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
 /// HEX, and DECODE in its two meanings.
 pub(crate) fn build(call: &Call) -> std::result::Result<Option<Expr>, SparkError> {
     match call.name {
+        "hash" | "xxhash64" if call.types.iter().any(holds_map) => {
+            let function = format!("`{}`", call.name);
+            Err(crate::errors::mismatch(
+                "HASH_MAP_TYPE",
+                &call.sql(),
+                &format!(
+                    "Input to the function {function} cannot contain elements of the \"MAP\" type. In Spark, same maps may have different hashcode, thus hash expressions are prohibited on \"MAP\" elements. To restore previous behavior set \"spark.sql.legacy.allowHashOnMapType\" to \"true\"."
+                ),
+            )
+            .with("functionName", function))
+        }
         "hex" => {
             call.arity(1, 1)?;
             if is_numeric(&call.types[0]) {
@@ -118,6 +129,15 @@ pub(crate) fn build(call: &Call) -> std::result::Result<Option<Expr>, SparkError
             crate::case(None, branches, otherwise, call.ctx).map(Some)
         }
         _ => Ok(None),
+    }
+}
+
+fn holds_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map { .. } => true,
+        DataType::Array { element, .. } => holds_map(element),
+        DataType::Struct(schema) => schema.fields.iter().any(|field| holds_map(&field.data_type)),
+        _ => false,
     }
 }
 
@@ -177,10 +197,8 @@ fn malformed(text: &str, format: &str, function: &str) -> SparkError {
 
 /// As Java's MIME decoder: characters outside the alphabet are skipped.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let plain: String = text
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
-        .collect();
+    let plain: String =
+        text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/')).collect();
     base64::engine::general_purpose::STANDARD_NO_PAD.decode(plain).ok()
 }
 
@@ -242,12 +260,8 @@ fn encode(args: &Args) -> Result<ArrayRef> {
         };
         Ok(Some(match charset.to_ascii_lowercase().as_str() {
             "utf-8" => text.as_bytes().to_vec(),
-            "us-ascii" => {
-                text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect()
-            }
-            "iso-8859-1" => {
-                text.chars().map(|c| u8::try_from(c as u32).unwrap_or(b'?')).collect()
-            }
+            "us-ascii" => text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect(),
+            "iso-8859-1" => text.chars().map(|c| u8::try_from(c as u32).unwrap_or(b'?')).collect(),
             "utf-16be" => units(true),
             "utf-16le" => units(false),
             "utf-16" => [vec![0xFE, 0xFF], units(true)].concat(),
@@ -551,8 +565,9 @@ fn columns(args: &Args) -> Result<Vec<ArrayRef>> {
 fn murmur3(args: &Args) -> Result<ArrayRef> {
     let columns = columns(args)?;
     numbers::<Int32Type>(args.rows, |row| {
-        let hash =
-            columns.iter().try_fold(Murmur(42), |state, column| fold(state, column.as_ref(), row))?;
+        let hash = columns
+            .iter()
+            .try_fold(Murmur(42), |state, column| fold(state, column.as_ref(), row))?;
         Ok(Some(hash.0 as i32))
     })
 }

@@ -2,9 +2,7 @@
 
 use arrow::datatypes::IntervalMonthDayNano;
 
-use crate::time::{
-    MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND,
-};
+use crate::time::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
 
 /// Months, days and microseconds.
 pub(crate) type Calendar = (i32, i32, i64);
@@ -129,7 +127,9 @@ pub(crate) fn parse_calendar(text: &str) -> Option<Calendar> {
         let unit = words.next()?;
         let whole = || number.parse::<i64>().ok();
         match unit.trim_end_matches('s') {
-            "year" => months = months.checked_add(i32::try_from(whole()?.checked_mul(12)?).ok()?)?,
+            "year" => {
+                months = months.checked_add(i32::try_from(whole()?.checked_mul(12)?).ok()?)?;
+            }
             "month" => months = months.checked_add(i32::try_from(whole()?).ok()?)?,
             "week" => days = days.checked_add(i32::try_from(whole()?.checked_mul(7)?).ok()?)?,
             "day" => days = days.checked_add(i32::try_from(whole()?).ok()?)?,

@@ -41,8 +41,6 @@ use spark_sql_parser::types::DataType;
 
 pub use aggregate::{AggregateCall, aggregate, is_aggregate};
 pub use cast::cast;
-pub use udf::for_partition;
-pub use window::{Bound, Frame, WindowCall, is_window, window};
 pub use coercion::widen;
 pub use hash::hash_rows;
 pub use lambda::{LambdaArgument, LambdaBody, higher_order, is_higher_order};
@@ -50,6 +48,8 @@ pub use literal::literal;
 pub use literal::scalar_value;
 pub use misc::{SPARK_VERSION, extract_value};
 pub use operators::{case, in_list, normalize_key};
+pub use udf::for_partition;
+pub use window::{Bound, Frame, WindowCall, is_window, window};
 
 /// What the meaning of a function depends on besides its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -153,24 +153,153 @@ pub fn scalar(name: &str, args: Vec<Expr>, ctx: &FunctionContext) -> Result<Expr
 /// Whether the (lower-case) name makes several rows out of one.
 #[must_use]
 pub fn is_generator(name: &str) -> bool {
-    matches!(
-        name,
-        "explode"
-            | "explode_outer"
-            | "posexplode"
-            | "posexplode_outer"
-            | "inline"
-            | "inline_outer"
-            | "stack"
-            | "json_tuple"
-    )
+    GENERATORS.contains(&name)
 }
 
-/// Whether [`scalar`] knows the name.
+const GENERATORS: &[&str] = &[
+    "explode",
+    "explode_outer",
+    "inline",
+    "inline_outer",
+    "json_tuple",
+    "posexplode",
+    "posexplode_outer",
+    "stack",
+];
+
+/// Whether [`scalar`] knows the (lower-case) name.
 #[must_use]
 pub fn is_scalar(name: &str) -> bool {
-    signature::find(name).is_some() || operators::NAMES.contains(&name)
+    signature::find(name).is_some() || operators::NAMES.contains(&name) || BUILT.contains(&name)
 }
+
+/// Names of all built-in functions, sorted: scalar, aggregate, window, higher-order and generators.
+#[must_use]
+pub fn function_names() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = signature::names().collect();
+    names.extend(operators::NAMES);
+    names.extend(BUILT);
+    names.extend(aggregate::NAMES);
+    names.extend(window::NAMES);
+    names.extend(lambda::NAMES);
+    names.extend(GENERATORS);
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Scalar functions that are neither in the signature table nor operators.
+const BUILT: &[&str] = &[
+    "||",
+    "array",
+    "array_append",
+    "array_contains",
+    "array_except",
+    "array_insert",
+    "array_intersect",
+    "array_join",
+    "array_max",
+    "array_min",
+    "array_position",
+    "array_prepend",
+    "array_remove",
+    "array_repeat",
+    "array_union",
+    "arrays_overlap",
+    "arrays_zip",
+    "assert_true",
+    "bigint",
+    "binary",
+    "bitwise_not",
+    "boolean",
+    "bround",
+    "ceil",
+    "ceiling",
+    "concat",
+    "concat_ws",
+    "convert_timezone",
+    "curdate",
+    "current_catalog",
+    "current_database",
+    "current_date",
+    "current_schema",
+    "current_timestamp",
+    "current_timezone",
+    "current_user",
+    "date",
+    "date_part",
+    "datepart",
+    "decimal",
+    "decode",
+    "double",
+    "e",
+    "element_at",
+    "elt",
+    "extract",
+    "flatten",
+    "float",
+    "floor",
+    "from_json",
+    "from_utc_timestamp",
+    "get",
+    "hex",
+    "ilike",
+    "input_file_name",
+    "int",
+    "like",
+    "localtimestamp",
+    "log",
+    "ltrim",
+    "make_dt_interval",
+    "make_interval",
+    "make_timestamp",
+    "make_timestamp_ltz",
+    "make_timestamp_ntz",
+    "map",
+    "map_concat",
+    "map_contains_key",
+    "map_from_arrays",
+    "map_from_entries",
+    "monotonically_increasing_id",
+    "named_struct",
+    "now",
+    "pi",
+    "rand",
+    "randn",
+    "random",
+    "randstr",
+    "reverse",
+    "round",
+    "rtrim",
+    "schema_of_json",
+    "sequence",
+    "session_user",
+    "smallint",
+    "spark_partition_id",
+    "string",
+    "struct",
+    "timestamp",
+    "timestampadd",
+    "timestampdiff",
+    "tinyint",
+    "to_date",
+    "to_json",
+    "to_timestamp",
+    "to_timestamp_ltz",
+    "to_timestamp_ntz",
+    "to_utc_timestamp",
+    "trim",
+    "try_element_at",
+    "try_make_interval",
+    "try_make_timestamp",
+    "try_to_date",
+    "try_to_timestamp",
+    "typeof",
+    "uniform",
+    "user",
+    "uuid",
+    "version",
+];
 
 /// Functions whose result types or arguments need code; each answers `None` for names that are not its own.
 fn builders() -> &'static [signature::Builder] {

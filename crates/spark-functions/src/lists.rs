@@ -66,11 +66,15 @@ fn normalized(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         Arrow::Float64 => {
             let floats = column.as_primitive::<Float64Type>();
-            Arc::new(floats.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
+            Arc::new(
+                floats.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }),
+            )
         }
         Arrow::Float32 => {
             let floats = column.as_primitive::<Float32Type>();
-            Arc::new(floats.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
+            Arc::new(
+                floats.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }),
+            )
         }
         _ => Arc::clone(column),
     }

@@ -103,12 +103,11 @@ pub fn scalar_value(literal: &Literal) -> Result<ScalarValue, SparkError> {
                     scalar.data_type(),
                     scalar.is_null(),
                 ));
-                columns.push(
-                    scalar.to_array().map_err(|error| errors::from_datafusion(&error))?,
-                );
+                columns.push(scalar.to_array().map_err(|error| errors::from_datafusion(&error))?);
             }
-            let array = StructArray::try_new_with_length(Fields::from(arrow_fields), columns, None, 1)
-                .map_err(wrong)?;
+            let array =
+                StructArray::try_new_with_length(Fields::from(arrow_fields), columns, None, 1)
+                    .map_err(wrong)?;
             ScalarValue::Struct(Arc::new(array))
         }
     })

@@ -23,13 +23,70 @@ pub(crate) const DEFINITIONS: &[Definition] =
 
 /// Names this module answers for.
 pub(crate) const NAMES: &[&str] = &[
-    "+", "-", "*", "/", "%", "div", "mod", "pmod", "try_add", "try_subtract", "try_multiply",
-    "try_divide", "try_mod", "negative", "positive", "abs", "==", "=", "!=", "<>", "<", "<=", ">",
-    ">=", "<=>", "equal_null", "and", "or", "not", "!", "isnull", "isnotnull", "isnan", "istrue",
-    "isnottrue", "isfalse", "isnotfalse", "isunknown", "isnotunknown", "if", "iff", "when",
-    "coalesce", "nvl", "ifnull", "nvl2", "nullif", "nullifzero", "zeroifnull", "nanvl", "greatest",
-    "least", "in", "between", "&", "|", "^", "~", "shiftleft", "shiftright",
-    "shiftrightunsigned", "<<", ">>", ">>>",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "div",
+    "mod",
+    "pmod",
+    "try_add",
+    "try_subtract",
+    "try_multiply",
+    "try_divide",
+    "try_mod",
+    "negative",
+    "positive",
+    "abs",
+    "==",
+    "=",
+    "!=",
+    "<>",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "<=>",
+    "equal_null",
+    "and",
+    "or",
+    "not",
+    "!",
+    "isnull",
+    "isnotnull",
+    "isnan",
+    "istrue",
+    "isnottrue",
+    "isfalse",
+    "isnotfalse",
+    "isunknown",
+    "isnotunknown",
+    "if",
+    "iff",
+    "when",
+    "coalesce",
+    "nvl",
+    "ifnull",
+    "nvl2",
+    "nullif",
+    "nullifzero",
+    "zeroifnull",
+    "nanvl",
+    "greatest",
+    "least",
+    "in",
+    "between",
+    "&",
+    "|",
+    "^",
+    "~",
+    "shiftleft",
+    "shiftright",
+    "shiftrightunsigned",
+    "<<",
+    ">>",
+    ">>>",
 ];
 
 pub(crate) fn build(call: &Call) -> Result<Option<Expr>, SparkError> {
@@ -175,7 +232,9 @@ pub(crate) fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
 }
 
 fn boolean(call: &Call, index: usize) -> Result<Expr, SparkError> {
-    if matches!(call.types[index], DataType::Boolean | DataType::Null) || is_string(&call.types[index]) {
+    if matches!(call.types[index], DataType::Boolean | DataType::Null)
+        || is_string(&call.types[index])
+    {
         return implicit(call.args[index].clone(), &DataType::Boolean, call.ctx);
     }
     Err(call.wrong_type(index, "BOOLEAN"))
@@ -212,13 +271,9 @@ fn unary(call: &Call) -> Result<Expr, SparkError> {
     {
         return Ok(Expr::Literal(negated, None));
     }
-    let safe = matches!(
-        data_type,
-        DataType::Float | DataType::Double | DataType::Decimal { .. }
-    );
+    let safe = matches!(data_type, DataType::Float | DataType::Double | DataType::Decimal { .. });
     let params = Params::new(to_arrow(&data_type));
-    let params =
-        if safe { params.text(SAFE) } else { params.mode(call.ctx.mode()) };
+    let params = if safe { params.text(SAFE) } else { params.mode(call.ctx.mode()) };
     ours(implementation, vec![value], params)
 }
 
@@ -275,6 +330,16 @@ fn never_zero(divisor: &Expr) -> bool {
 /// Strings in arithmetic are numbers: whole ones beside whole numbers, else doubles.
 fn operand_type(call: &Call, index: usize) -> Result<DataType, SparkError> {
     let (given, other) = (&call.types[index], &call.types[1 - index]);
+    if is_string(given) && is_string(other) && call.ctx.ansi {
+        let actual = quoted_type(given);
+        return Err(errors::mismatch(
+            "BINARY_OP_WRONG_TYPE",
+            &call.sql(),
+            &format!("the binary operator requires the input type \"NUMERIC\", not {actual}."),
+        )
+        .with("inputType", "\"NUMERIC\"")
+        .with("actualDataType", actual));
+    }
     if is_string(given) {
         return Ok(match other {
             other if is_integral(other) && call.ctx.ansi => DataType::Long,
@@ -438,7 +503,8 @@ fn float_comparison(
             _ => None,
         }
     }
-    let harmless = |expr: &Expr| constant(expr).is_some_and(|value| value != 0.0 && !value.is_nan());
+    let harmless =
+        |expr: &Expr| constant(expr).is_some_and(|value| value != 0.0 && !value.is_nan());
     if harmless(&left) || harmless(&right) {
         return Ok(binary(left, op, right));
     }
@@ -581,9 +647,9 @@ fn same_type(call: &Call, args: &[Expr]) -> Result<Vec<Expr>, SparkError> {
 fn coalesce(call: &Call, args: &[Expr]) -> Result<Expr, SparkError> {
     let mut args = same_type(call, args)?;
     // Nothing after an argument that is never NULL can matter.
-    if let Some(sure) = args.iter().position(|arg| {
-        matches!(arg, Expr::Literal(value, _) if !value.is_null())
-    }) {
+    if let Some(sure) =
+        args.iter().position(|arg| matches!(arg, Expr::Literal(value, _) if !value.is_null()))
+    {
         args.truncate(sure + 1);
     }
     let Some(last) = args.pop() else { return Err(errors::wrong_num_args(call.name, "> 0", 0)) };

@@ -124,8 +124,7 @@ impl JavaRegex {
                         let mut index = None;
                         let mut used = 0;
                         for digit in rest.bytes().take_while(u8::is_ascii_digit) {
-                            let next =
-                                index.unwrap_or(0) * 10 + usize::from(digit - b'0');
+                            let next = index.unwrap_or(0) * 10 + usize::from(digit - b'0');
                             if index.is_some() && next > self.group_count() {
                                 break;
                             }
@@ -200,7 +199,11 @@ fn translate(pattern: &str) -> String {
                     'W' => class(&mut out, "a-zA-Z0-9_", true),
                     's' => class(&mut out, r" \t\n\x0B\f\r", false),
                     'S' => class(&mut out, r" \t\n\x0B\f\r", true),
-                    'h' => class(&mut out, r" \t\x{A0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}", false),
+                    'h' => class(
+                        &mut out,
+                        r" \t\x{A0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}",
+                        false,
+                    ),
                     'v' => class(&mut out, r"\n\x0B\f\r\x{85}\x{2028}\x{2029}", false),
                     'R' => out.push_str(r"(?:\r\n|[\n\x0B\f\r\x{85}\x{2028}\x{2029}])"),
                     'Z' => out.push_str(r"(?:\r?\n)?\z"),
@@ -233,8 +236,8 @@ fn translate(pattern: &str) -> String {
                         index += end + 1;
                         out.push_str(&property(&name, next == 'P', inside));
                     }
-                    '<' | '>' | ' ' | '"' | '\'' | ',' | ';' | ':' | '=' | '!' | '@' | '%' | '_'
-                    | '`' => out.push(next),
+                    '<' | '>' | ' ' | '"' | '\'' | ',' | ';' | ':' | '=' | '!' | '@' | '%'
+                    | '_' | '`' => out.push(next),
                     other => {
                         out.push('\\');
                         out.push(other);

@@ -123,16 +123,6 @@ impl Function {
         self.mode = Some(Mode::Try);
         self
     }
-
-    pub(crate) const fn ansi(mut self) -> Self {
-        self.mode = Some(Mode::Ansi);
-        self
-    }
-
-    pub(crate) const fn text(mut self, text: &'static str) -> Self {
-        self.text = text;
-        self
-    }
 }
 
 static FUNCTIONS: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(|| {
@@ -147,7 +137,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.get(name).copied()
 }
 
-/// All names of the table, for tests and SHOW FUNCTIONS.
+/// All names of the table.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.keys().copied()
 }

@@ -279,7 +279,7 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<ParsedTimestamp> {
     let mut micros = 0_i64;
     let mut zone = None;
     if let Some(time) = time_text
-        && !(time.is_empty() && !time_only)
+        && (!time.is_empty() || time_only)
     {
         let end = time.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'));
         let (clock, zone_text) = match end {

@@ -54,7 +54,13 @@ pub(crate) struct Definition {
 impl Definition {
     /// A function that is null if an argument is, and never fails.
     pub(crate) const fn strict(name: &'static str, eval: fn(&Args) -> Result<ArrayRef>) -> Self {
-        Self { name, nulls: Nulls::Strict, fallible: false, volatility: Volatility::Immutable, eval }
+        Self {
+            name,
+            nulls: Nulls::Strict,
+            fallible: false,
+            volatility: Volatility::Immutable,
+            eval,
+        }
     }
 
     /// As `strict`, but values may be refused.
@@ -64,11 +70,20 @@ impl Definition {
 
     /// A function that may answer NULL for arguments that are not.
     pub(crate) const fn nullable(name: &'static str, eval: fn(&Args) -> Result<ArrayRef>) -> Self {
-        Self { name, nulls: Nulls::Always, fallible: false, volatility: Volatility::Immutable, eval }
+        Self {
+            name,
+            nulls: Nulls::Always,
+            fallible: false,
+            volatility: Volatility::Immutable,
+            eval,
+        }
     }
 
     /// A function that never answers NULL.
-    pub(crate) const fn never_null(name: &'static str, eval: fn(&Args) -> Result<ArrayRef>) -> Self {
+    pub(crate) const fn never_null(
+        name: &'static str,
+        eval: fn(&Args) -> Result<ArrayRef>,
+    ) -> Self {
         Self { name, nulls: Nulls::Never, fallible: false, volatility: Volatility::Immutable, eval }
     }
 
@@ -301,10 +316,7 @@ impl Args<'_> {
     }
 
     /// Numbers of the rows of this batch within the task, and the generator seeded as the call says.
-    pub(crate) fn with_random<T>(
-        &self,
-        draw: impl FnOnce(&mut Random) -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn with_random<T>(&self, draw: impl FnOnce(&mut Random) -> Result<T>) -> Result<T> {
         let mut random =
             self.state.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (seed, _) = self.params.text.split_once(PARTITION).unwrap_or((&self.params.text, ""));
@@ -334,14 +346,6 @@ impl Args<'_> {
         }
     }
 
-    /// The argument if it is the same for all rows.
-    pub(crate) fn scalar(&self, index: usize) -> Option<&ScalarValue> {
-        match self.values.get(index) {
-            Some(ColumnarValue::Scalar(scalar)) => Some(scalar),
-            _ => None,
-        }
-    }
-
     pub(crate) fn arrow_type(&self, index: usize) -> Arrow {
         self.values.get(index).map_or(Arrow::Null, ColumnarValue::data_type)
     }
@@ -349,7 +353,9 @@ impl Args<'_> {
     pub(crate) fn text(&self, index: usize) -> Result<TextColumn> {
         match self.values.get(index) {
             Some(ColumnarValue::Scalar(
-                ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text),
+                ScalarValue::Utf8(text)
+                | ScalarValue::Utf8View(text)
+                | ScalarValue::LargeUtf8(text),
             )) => Ok(TextColumn::Same(text.clone())),
             Some(ColumnarValue::Scalar(ScalarValue::Null)) => Ok(TextColumn::Same(None)),
             Some(ColumnarValue::Array(array)) => match array.as_string_opt::<i32>() {
@@ -397,10 +403,6 @@ impl TextColumn {
             Self::Each(array) => (!array.is_null(row)).then(|| array.value(row)),
         }
     }
-
-    pub(crate) fn is_same(&self) -> bool {
-        matches!(self, Self::Same(_))
-    }
 }
 
 /// A primitive argument: one value for all rows or one per row.
@@ -429,12 +431,6 @@ static DEFINITIONS: LazyLock<BTreeMap<&'static str, &'static Definition>> = Lazy
 /// Finds one of our functions.
 pub(crate) fn definition(name: &str) -> Option<&'static Definition> {
     DEFINITIONS.get(name).copied()
-}
-
-/// Names of all our functions, for tests.
-#[cfg(test)]
-pub(crate) fn definition_names() -> Vec<&'static str> {
-    DEFINITIONS.keys().copied().collect()
 }
 
 /// A call of one of our own functions.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::{DataType as Arrow, FieldRef};
+use arrow::datatypes::{DataType as Arrow, FieldRef, IntervalMonthDayNano};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::functions_window as native;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
@@ -23,6 +23,7 @@ use crate::aggregate::{AggregateCall, aggregate, is_aggregate};
 use crate::cast::implicit;
 use crate::errors;
 use crate::signature::Call;
+use crate::time::MICROS_PER_DAY;
 use crate::types::to_arrow;
 
 /// One end of a frame.
@@ -56,19 +57,20 @@ pub struct WindowCall {
 /// Whether the (lower-case) name is a window function (aggregates may stand over windows too).
 #[must_use]
 pub fn is_window(name: &str) -> bool {
-    matches!(
-        name,
-        "row_number"
-            | "rank"
-            | "dense_rank"
-            | "percent_rank"
-            | "cume_dist"
-            | "ntile"
-            | "lag"
-            | "lead"
-            | "nth_value"
-    )
+    NAMES.contains(&name)
 }
+
+pub(crate) const NAMES: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "lag",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
 
 /// A window expression with Spark's argument casts and result type. The result may wrap it in a cast.
 ///
@@ -99,11 +101,13 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
         }))
     };
     let built_in = |function: Arc<WindowUDF>, args: Vec<Expr>| {
-        over(WindowFunctionDefinition::WindowUDF(SparkWindow::shared(function, ignore)), args, false)
+        over(
+            WindowFunctionDefinition::WindowUDF(SparkWindow::shared(function, ignore)),
+            args,
+            false,
+        )
     };
-    let to_int = |expr: Expr| {
-        Expr::Cast(Cast::new(Box::new(expr), to_arrow(&DataType::Integer)))
-    };
+    let to_int = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), to_arrow(&DataType::Integer)));
     match name.as_str() {
         "row_number" => Ok(to_int(built_in(native::row_number::row_number_udwf(), vec![]))),
         "rank" => Ok(to_int(built_in(native::rank::rank_udwf(), vec![]))),
@@ -114,9 +118,10 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
             typed.arity(0, 1)?;
             let buckets = match typed.len() {
                 0 => 1,
-                _ => typed.literal_int(0).filter(|n| *n > 0).ok_or_else(|| {
-                    typed.wrong_type(0, "INT")
-                })?,
+                _ => typed
+                    .literal_int(0)
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| typed.wrong_type(0, "INT"))?,
             };
             let buckets = Expr::Literal(ScalarValue::Int64(Some(buckets)), None);
             Ok(to_int(built_in(native::ntile::ntile_udwf(), vec![buckets])))
@@ -132,10 +137,8 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
                 1 => 1,
                 _ => typed.literal_int(1).ok_or_else(|| typed.wrong_type(1, "INT"))?,
             };
-            let mut args = vec![
-                typed.args[0].clone(),
-                Expr::Literal(ScalarValue::Int64(Some(offset)), None),
-            ];
+            let mut args =
+                vec![typed.args[0].clone(), Expr::Literal(ScalarValue::Int64(Some(offset)), None)];
             if typed.len() == 3 && typed.types[2] != DataType::Null {
                 args.push(implicit(typed.args[2].clone(), &typed.types[0], ctx)?);
             }
@@ -145,13 +148,14 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
             typed.arity(1, 3)?;
             let nth = name == "nth_value";
             let flag = if nth { 2 } else { 1 };
-            let ignore = ignore
-                || matches!(typed.literal(flag), Some(ScalarValue::Boolean(Some(true))));
+            let ignore =
+                ignore || matches!(typed.literal(flag), Some(ScalarValue::Boolean(Some(true))));
             let mut args = vec![typed.args[0].clone()];
             let function = if nth {
-                let n = typed.literal_int(1).filter(|n| *n > 0).ok_or_else(|| {
-                    typed.wrong_type(1, "INT")
-                })?;
+                let n = typed
+                    .literal_int(1)
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| typed.wrong_type(1, "INT"))?;
                 args.push(Expr::Literal(ScalarValue::Int64(Some(n)), None));
                 native::nth_value::nth_value_udwf()
             } else if name.starts_with("last") {
@@ -174,10 +178,7 @@ pub fn window(call: WindowCall, ctx: &FunctionContext) -> Result<Expr, SparkErro
 }
 
 /// FILTER as NULL arguments, since plans lose the clause over windows on their way to executors.
-fn filter_folded(
-    call: &AggregateCall,
-    ctx: &FunctionContext,
-) -> Result<AggregateCall, SparkError> {
+fn filter_folded(call: &AggregateCall, ctx: &FunctionContext) -> Result<AggregateCall, SparkError> {
     let Some(condition) = &call.filter else { return Ok(call.clone()) };
     let mut folded = AggregateCall { filter: None, ..call.clone() };
     if folded.args.is_empty() {
@@ -300,6 +301,14 @@ fn resolved_frame(frame: &Frame, order_by: &[SortExpr]) -> Result<WindowFrame, S
     Ok(WindowFrame::new_bounds(units, bound(&frame.lower)?, bound(&frame.upper)?))
 }
 
+fn directed(preceding: bool, distance: ScalarValue) -> WindowFrameBound {
+    if preceding {
+        WindowFrameBound::Preceding(distance)
+    } else {
+        WindowFrameBound::Following(distance)
+    }
+}
+
 fn offset(value: &ScalarValue, rows: bool) -> Result<WindowFrameBound, SparkError> {
     let refused = || {
         SparkError::new(
@@ -321,6 +330,23 @@ fn offset(value: &ScalarValue, rows: bool) -> Result<WindowFrameBound, SparkErro
             ..0 => WindowFrameBound::Preceding(rows),
             _ => WindowFrameBound::Following(rows),
         });
+    }
+    // DataFusion moves dates and timestamps by intervals of its widest kind only.
+    let interval = |months: i32, micros: i64| {
+        let days = i32::try_from(micros / MICROS_PER_DAY).unwrap_or(i32::MAX);
+        let rest = micros % MICROS_PER_DAY * 1000;
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, rest)))
+    };
+    match value {
+        ScalarValue::IntervalYearMonth(Some(months)) => {
+            let distance = interval(months.saturating_abs(), 0);
+            return Ok(directed(*months < 0, distance));
+        }
+        ScalarValue::DurationMicrosecond(Some(micros)) => {
+            let distance = interval(0, micros.saturating_abs());
+            return Ok(directed(*micros < 0, distance));
+        }
+        _ => {}
     }
     let zero = ScalarValue::new_zero(&value.data_type()).map_err(|_| refused())?;
     if *value < zero {

@@ -13,9 +13,7 @@ use datafusion::logical_expr::Accumulator;
 pub(super) fn state(inputs: &[FieldRef]) -> Vec<Arrow> {
     inputs
         .iter()
-        .map(|field| {
-            Arrow::List(Arc::new(Field::new("element", field.data_type().clone(), true)))
-        })
+        .map(|field| Arrow::List(Arc::new(Field::new("element", field.data_type().clone(), true))))
         .collect()
 }
 
@@ -55,10 +53,8 @@ impl Accumulator for Distinct {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         for row in 0..states[0].len() {
-            let columns: Vec<ArrayRef> = states
-                .iter()
-                .map(|lists| lists.as_list::<i32>().value(row))
-                .collect();
+            let columns: Vec<ArrayRef> =
+                states.iter().map(|lists| lists.as_list::<i32>().value(row)).collect();
             self.update_batch(&columns)?;
         }
         Ok(())
@@ -71,10 +67,12 @@ impl Accumulator for Distinct {
             .iter()
             .enumerate()
             .map(|(index, data_type)| {
-                let values: Vec<ScalarValue> =
-                    rows.iter().map(|row| row[index].clone()).collect();
+                let values: Vec<ScalarValue> = rows.iter().map(|row| row[index].clone()).collect();
                 let field = Arc::new(Field::new("element", data_type.clone(), true));
-                ScalarValue::List(renamed(ScalarValue::new_list_nullable(&values, data_type), field))
+                ScalarValue::List(renamed(
+                    ScalarValue::new_list_nullable(&values, data_type),
+                    field,
+                ))
             })
             .collect())
     }
@@ -97,10 +95,7 @@ impl Accumulator for Distinct {
 }
 
 /// The same list with its items under another field.
-fn renamed(
-    list: Arc<arrow::array::ListArray>,
-    field: FieldRef,
-) -> Arc<arrow::array::ListArray> {
+fn renamed(list: Arc<arrow::array::ListArray>, field: FieldRef) -> Arc<arrow::array::ListArray> {
     let (_, offsets, values, nulls) = list.as_ref().clone().into_parts();
     Arc::new(arrow::array::ListArray::new(field, offsets, values, nulls))
 }

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType as Arrow, Field, FieldRef, Float64Type, Int64Typ
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
 
-use super::AggregateDefinition;
+use super::{AggregateDefinition, Create};
 use crate::lists::{Keys, same_form};
 use crate::udf::Params;
 
@@ -30,7 +30,7 @@ pub(super) const DEFINITIONS: &[AggregateDefinition] = &[
 const fn gathering(
     name: &'static str,
     nullable: bool,
-    accumulator: fn(&Params, &[FieldRef]) -> Result<Box<dyn Accumulator>>,
+    accumulator: Create<dyn Accumulator>,
 ) -> AggregateDefinition {
     AggregateDefinition { name, nullable, state, accumulator, groups: None }
 }
@@ -108,6 +108,21 @@ impl Accumulator for Gather {
             }
         }
         Ok(())
+    }
+
+    /// Rows leave a moving window in the order in which they came.
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(first) = values.first() else { return Ok(()) };
+        let gone = first.len() - first.logical_null_count();
+        for (index, column) in self.joined()?.into_iter().enumerate() {
+            let gone = gone.min(column.len());
+            self.columns[index] = vec![column.slice(gone, column.len() - gone)];
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -230,7 +245,11 @@ fn sorted(values: &ArrayRef) -> Result<Vec<usize>> {
 }
 
 /// The value at rank ceil(p · n), which is what Spark's sketch answers while it holds all values.
-fn ranked(params: &Params, columns: &[ArrayRef], rank: fn(f64, usize) -> usize) -> Result<ScalarValue> {
+fn ranked(
+    params: &Params,
+    columns: &[ArrayRef],
+    rank: fn(f64, usize) -> usize,
+) -> Result<ScalarValue> {
     let values = &columns[0];
     let (Some(wanted), false) = (percentages(&columns[1])?, values.is_empty()) else {
         return ScalarValue::try_from(&params.result);

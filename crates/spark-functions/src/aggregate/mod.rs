@@ -44,14 +44,17 @@ pub struct AggregateCall {
     pub order_by: Vec<SortExpr>,
 }
 
+/// Makes an accumulator for arguments of some types.
+type Create<T> = fn(&Params, &[FieldRef]) -> DfResult<Box<T>>;
+
 /// An aggregate function of ours.
 pub(crate) struct AggregateDefinition {
     pub name: &'static str,
     pub nullable: bool,
     /// Types of the values that travel between partial and final aggregation.
     pub state: fn(&Params, &[FieldRef]) -> Vec<Arrow>,
-    pub accumulator: fn(&Params, &[FieldRef]) -> DfResult<Box<dyn Accumulator>>,
-    pub groups: Option<fn(&Params, &[FieldRef]) -> DfResult<Box<dyn GroupsAccumulator>>>,
+    pub accumulator: Create<dyn Accumulator>,
+    pub groups: Option<Create<dyn GroupsAccumulator>>,
 }
 
 fn tables() -> [&'static [AggregateDefinition]; 3] {
@@ -158,6 +161,17 @@ impl AggregateUDFImpl for SparkAggregate {
         }
     }
 
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> DfResult<Box<dyn Accumulator>> {
+        let create = self.definition.accumulator;
+        let inner = create(&self.params, args.expr_fields)?;
+        if inner.supports_retract_batch() {
+            return Ok(inner);
+        }
+        let (params, fields) = (self.params.clone(), args.expr_fields.to_vec());
+        let create = Box::new(move || create(&params, &fields));
+        Ok(Box::new(moments::Replay { create, rows: std::collections::VecDeque::new() }))
+    }
+
     fn default_value(&self, data_type: &Arrow) -> DfResult<ScalarValue> {
         match (self.definition.nullable, data_type) {
             (false, Arrow::List(_)) => ScalarValue::new_default(data_type),
@@ -171,15 +185,65 @@ impl AggregateUDFImpl for SparkAggregate {
 }
 
 /// Names [`aggregate`] knows.
-const NAMES: &[&str] = &[
-    "count", "sum", "try_sum", "avg", "mean", "try_avg", "min", "max", "first", "first_value",
-    "last", "last_value", "any_value", "stddev", "std", "stddev_samp", "stddev_pop", "variance",
-    "var_samp", "var_pop", "corr", "covar_pop", "covar_samp", "bool_and", "every", "bool_or",
-    "some", "any", "count_if", "bit_and", "bit_or", "bit_xor", "regr_count", "regr_avgx",
-    "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept", "regr_r2",
-    "collect_list", "array_agg", "collect_set", "percentile", "percentile_cont",
-    "percentile_disc", "percentile_approx", "approx_percentile", "median", "mode", "listagg",
-    "string_agg", "skewness", "kurtosis", "max_by", "min_by", "approx_count_distinct",
+pub(crate) const NAMES: &[&str] = &[
+    "count",
+    "sum",
+    "try_sum",
+    "avg",
+    "mean",
+    "try_avg",
+    "min",
+    "max",
+    "first",
+    "first_value",
+    "last",
+    "last_value",
+    "any_value",
+    "stddev",
+    "std",
+    "stddev_samp",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "bool_and",
+    "every",
+    "bool_or",
+    "some",
+    "any",
+    "count_if",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "regr_count",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_sxx",
+    "regr_syy",
+    "regr_sxy",
+    "regr_slope",
+    "regr_intercept",
+    "regr_r2",
+    "collect_list",
+    "array_agg",
+    "collect_set",
+    "percentile",
+    "percentile_cont",
+    "percentile_disc",
+    "percentile_approx",
+    "approx_percentile",
+    "median",
+    "mode",
+    "listagg",
+    "string_agg",
+    "skewness",
+    "kurtosis",
+    "max_by",
+    "min_by",
+    "approx_count_distinct",
 ];
 
 /// Whether the (lower-case) name is an aggregate function.
@@ -307,7 +371,8 @@ pub fn aggregate(call: AggregateCall, ctx: &FunctionContext) -> Result<Expr, Spa
                 "regr_intercept" => native::regr::regr_intercept_udaf(),
                 _ => native::regr::regr_r2_udaf(),
             };
-            native_call(&call, function, vec![double(0)?, double(1)?])
+            let expr = native_call(&call, function, vec![double(0)?, double(1)?]);
+            if call.name == "regr_count" { plain_cast(expr, &DataType::Long) } else { expr }
         }
         "bool_and" | "every" | "bool_or" | "some" | "any" => {
             one(1)?;
@@ -333,10 +398,8 @@ pub fn aggregate(call: AggregateCall, ctx: &FunctionContext) -> Result<Expr, Spa
         }
         "collect_list" | "array_agg" | "collect_set" => {
             one(1)?;
-            let out = DataType::Array {
-                element: Box::new(typed.types[0].clone()),
-                contains_null: false,
-            };
+            let out =
+                DataType::Array { element: Box::new(typed.types[0].clone()), contains_null: false };
             let name = if call.name == "collect_set" { "collect_set" } else { "collect_list" };
             our_call(&call, name, vec![arg(0)], Params::new(to_arrow(&out)))?
         }
@@ -435,10 +498,8 @@ fn numeric_argument(typed: &Call) -> Result<(Expr, DataType), SparkError> {
     if is_string(given) || *given == DataType::Null {
         return Ok((typed.coerced(0, &DataType::Double)?, DataType::Double));
     }
-    let interval = matches!(
-        given,
-        DataType::YearMonthInterval { .. } | DataType::DayTimeInterval { .. }
-    );
+    let interval =
+        matches!(given, DataType::YearMonthInterval { .. } | DataType::DayTimeInterval { .. });
     if is_numeric(given) || interval {
         return Ok((typed.args[0].clone(), given.clone()));
     }
@@ -525,10 +586,8 @@ fn percentile(call: &AggregateCall, typed: &Call) -> Result<Expr, SparkError> {
         }
     };
     let several = matches!(crate::data_type_of(&wanted, ctx)?, DataType::Array { .. });
-    let double_list = || DataType::Array {
-        element: Box::new(DataType::Double),
-        contains_null: false,
-    };
+    let double_list =
+        || DataType::Array { element: Box::new(DataType::Double), contains_null: false };
     let wanted = match several {
         true => implicit(wanted, &double_list(), ctx)?,
         false => implicit(wanted, &DataType::Double, ctx)?,
@@ -550,7 +609,8 @@ fn percentile(call: &AggregateCall, typed: &Call) -> Result<Expr, SparkError> {
             our_call(call, "percentile_approx", vec![value, wanted], params)
         }
         "percentile_disc" => {
-            let params = Params::new(to_arrow(&of(given)));
+            let value = implicit(value, &DataType::Double, ctx)?;
+            let params = Params::new(to_arrow(&of(DataType::Double)));
             our_call(call, "percentile_disc", vec![value, wanted], params)
         }
         _ => {

@@ -1,11 +1,12 @@
 //! Skewness, kurtosis, and the value that goes with the largest or smallest other one.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::mem::size_of_val;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _};
 use arrow::datatypes::{DataType as Arrow, FieldRef, Float64Type};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
 
 use super::AggregateDefinition;
@@ -44,6 +45,66 @@ pub(super) const DEFINITIONS: &[AggregateDefinition] = &[
 
 fn pair(_params: &Params, inputs: &[FieldRef]) -> Vec<Arrow> {
     inputs.iter().map(|field| field.data_type().clone()).collect()
+}
+
+/// Gives an accumulator that only grows a moving window: keeps the window's rows and starts over for each answer.
+pub(super) struct Replay {
+    pub create: Box<dyn Fn() -> Result<Box<dyn Accumulator>> + Send + Sync>,
+    pub rows: VecDeque<Vec<ArrayRef>>,
+}
+
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("rows", &self.rows.len()).finish()
+    }
+}
+
+impl Replay {
+    fn replayed(&self) -> Result<Box<dyn Accumulator>> {
+        let mut inner = (self.create)()?;
+        for row in &self.rows {
+            inner.update_batch(row)?;
+        }
+        Ok(inner)
+    }
+}
+
+impl Accumulator for Replay {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let rows = values.first().map_or(0, |column| column.len());
+        for row in 0..rows {
+            self.rows.push_back(values.iter().map(|column| column.slice(row, 1)).collect());
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let rows = values.first().map_or(0, |column| column.len());
+        self.rows.drain(..rows.min(self.rows.len()));
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, _states: &[ArrayRef]) -> Result<()> {
+        internal_err!("a moving window has no partial results")
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.replayed()?.state()
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.replayed()?.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        let held: usize =
+            self.rows.iter().flatten().map(|array| array.get_array_memory_size()).sum();
+        size_of_val(self) + held
+    }
 }
 
 /// `CentralMomentAgg`: count, mean and the sums of the second to fourth powers of the deviations.
@@ -98,9 +159,8 @@ impl Moments {
             + step * step * step * delta * n1 * n2 * (n1 * n1 - n1 * n2 + n2 * n2)
             + step * step * 6.0 * (n1 * n1 * m2 + n2 * n2 * self.m2)
             + step * 4.0 * (n1 * m3 - n2 * self.m3);
-        self.m3 += m3
-            + step * step * delta * n1 * n2 * (n1 - n2)
-            + step * 3.0 * (n1 * m2 - n2 * self.m2);
+        self.m3 +=
+            m3 + step * step * delta * n1 * n2 * (n1 - n2) + step * 3.0 * (n1 * m2 - n2 * self.m2);
         self.m2 += m2 + delta * step * n1 * n2;
         self.mean += step * n2;
         self.n = n;

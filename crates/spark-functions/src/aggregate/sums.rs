@@ -125,14 +125,41 @@ impl Rules {
         let to = &self.params.result;
         match to {
             Arrow::Decimal128(..) => narrow::<Decimal128Type>(values, to, |value| value),
-            Arrow::Interval(_) => {
-                narrow::<IntervalYearMonthType>(values, to, |value| value as i32)
-            }
+            Arrow::Interval(_) => narrow::<IntervalYearMonthType>(values, to, |value| value as i32),
             Arrow::Duration(_) => {
                 narrow::<DurationMicrosecondType>(values, to, |value| value as i64)
             }
             _ => narrow::<Int64Type>(values, to, |value| value as i64),
         }
+    }
+}
+
+/// Values that sum in 128 bits.
+trait Addend: ArrowPrimitiveType {
+    fn widen(value: Self::Native) -> i128;
+}
+
+impl Addend for Decimal128Type {
+    fn widen(value: i128) -> i128 {
+        value
+    }
+}
+
+impl Addend for Int64Type {
+    fn widen(value: i64) -> i128 {
+        i128::from(value)
+    }
+}
+
+impl Addend for DurationMicrosecondType {
+    fn widen(value: i64) -> i128 {
+        i128::from(value)
+    }
+}
+
+impl Addend for IntervalYearMonthType {
+    fn widen(value: i32) -> i128 {
+        i128::from(value)
     }
 }
 
@@ -165,11 +192,7 @@ fn single(params: &Params, inputs: &[FieldRef], goal: Goal) -> Result<Box<dyn Ac
     Ok(Box::new(Total { rules: Rules::new(params, inputs, goal), total: Some(0), count: 0 }))
 }
 
-fn grouped(
-    params: &Params,
-    inputs: &[FieldRef],
-    goal: Goal,
-) -> Result<Box<dyn GroupsAccumulator>> {
+fn grouped(params: &Params, inputs: &[FieldRef], goal: Goal) -> Result<Box<dyn GroupsAccumulator>> {
     Ok(Box::new(Totals {
         rules: Rules::new(params, inputs, goal),
         totals: vec![],
@@ -192,7 +215,7 @@ impl Total {
         let mut count = 0_i64;
         for_values!(values, T => {
             for value in values.as_primitive::<T>().iter().flatten() {
-                total = total.and_then(|total| total.checked_add(sign * i128::from(value)));
+                total = total.and_then(|total| total.checked_add(sign * T::widen(value)));
                 count += 1;
             }
             Ok(())
@@ -301,7 +324,7 @@ impl GroupsAccumulator for Totals {
         let Self { totals, counts, overflowed, .. } = self;
         for_values!(values[0], T => {
             accumulate(group_indices, values[0].as_primitive::<T>(), opt_filter, |group, value| {
-                let (total, bad) = totals[group].overflowing_add(i128::from(value));
+                let (total, bad) = totals[group].overflowing_add(T::widen(value));
                 totals[group] = total;
                 counts[group] += 1;
                 if bad {
@@ -358,9 +381,8 @@ impl GroupsAccumulator for Totals {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let kept = |row: usize| {
-            opt_filter.is_none_or(|filter| !filter.is_null(row) && filter.value(row))
-        };
+        let kept =
+            |row: usize| opt_filter.is_none_or(|filter| !filter.is_null(row) && filter.value(row));
         let (totals, counts): (Vec<i128>, Vec<i64>) = for_values!(values[0], T => {
             let column = values[0].as_primitive::<T>();
             Ok((0..column.len())
@@ -368,7 +390,7 @@ impl GroupsAccumulator for Totals {
                     if column.is_null(row) || !kept(row) {
                         (0, 0)
                     } else {
-                        (i128::from(column.value(row)), 1)
+                        (T::widen(column.value(row)), 1)
                     }
                 })
                 .unzip())
@@ -381,11 +403,7 @@ impl GroupsAccumulator for Totals {
     }
 }
 
-fn state_columns(
-    totals: Decimal128Array,
-    counts: Int64Array,
-    scale: i8,
-) -> Result<Vec<ArrayRef>> {
+fn state_columns(totals: Decimal128Array, counts: Int64Array, scale: i8) -> Result<Vec<ArrayRef>> {
     let totals = totals.with_data_type(Arrow::Decimal128(38, scale));
     Ok(vec![Arc::new(totals), Arc::new(counts)])
 }

@@ -106,6 +106,23 @@ fn needs_zone(from: &DataType, to: &DataType) -> bool {
 fn refused(expr: &Expr, from: &DataType, to: &DataType, mode: Mode) -> SparkError {
     let (source, target) = (quoted_type(from), quoted_type(to));
     let sql = format!("CAST({} AS {})", crate::sql_text(expr), crate::types::sql_name(to));
+    let instead = match (from, to) {
+        (DataType::Date, to) if is_numeric(to) => Some("`UNIX_DATE`"),
+        (from, DataType::Date) if is_numeric(from) => Some("`DATE_FROM_UNIX_DATE`"),
+        _ => None,
+    };
+    if let Some(functions) = instead.filter(|_| mode != Mode::Legacy) {
+        return errors::mismatch(
+            "CAST_WITH_FUNC_SUGGESTION",
+            &sql,
+            &format!(
+                "cannot cast {source} to {target}.\nTo convert values from {source} to {target}, you can use the functions {functions} instead."
+            ),
+        )
+        .with("srcType", source)
+        .with("targetType", target)
+        .with("functionNames", functions);
+    }
     if mode != Mode::Legacy && castable(from, to, Mode::Legacy) {
         return errors::mismatch(
             "CAST_WITH_CONF_SUGGESTION",
@@ -119,13 +136,9 @@ fn refused(expr: &Expr, from: &DataType, to: &DataType, mode: Mode) -> SparkErro
         .with("config", "\"spark.sql.ansi.enabled\"")
         .with("configVal", "'false'");
     }
-    errors::mismatch(
-        "CAST_WITHOUT_SUGGESTION",
-        &sql,
-        &format!("cannot cast {source} to {target}."),
-    )
-    .with("srcType", source)
-    .with("targetType", target)
+    errors::mismatch("CAST_WITHOUT_SUGGESTION", &sql, &format!("cannot cast {source} to {target}."))
+        .with("srcType", source)
+        .with("targetType", target)
 }
 
 /// `Cast.canAnsiCast` and, in legacy mode, `Cast.canCast`.
@@ -190,13 +203,13 @@ fn infallible_natively(from: &DataType, to: &DataType) -> bool {
     use DataType as T;
     match (from, to) {
         (T::Null, _) => true,
-        (a, T::Decimal { precision, scale }) if is_integral(a) => decimal_for(a)
-            .is_some_and(|(digits, _)| {
+        (a, T::Decimal { precision, scale }) if is_integral(a) => {
+            decimal_for(a).is_some_and(|(digits, _)| {
                 i32::from(*precision) - i32::from(*scale) >= i32::from(digits)
-            }),
+            })
+        }
         (T::Decimal { precision: p1, scale: s1 }, T::Decimal { precision: p2, scale: s2 }) => {
-            s2 >= s1
-                && i32::from(*p2) - i32::from(*s2) >= i32::from(*p1) - i32::from(*s1)
+            s2 >= s1 && i32::from(*p2) - i32::from(*s2) >= i32::from(*p1) - i32::from(*s1)
         }
         (a, b) if is_integral(a) && is_integral(b) => integral_width(a) <= integral_width(b),
         (a, T::Float | T::Double) if is_integral(a) => true,

@@ -240,7 +240,7 @@ fn from_float<I: Float>(array: &ArrayRef, to: &Arrow, options: Options) -> Resul
     };
     to_integer!(to, O => {
         // The bounds are O's own, one beyond on each side as doubles see them.
-        let bits = u32::try_from(size_of::<<O as ArrowPrimitiveType>::Native>() * 8).unwrap_or(64);
+        let bits = <O as ArrowPrimitiveType>::Native::BITS;
         let limit = 2_f64.powi(i32::try_from(bits).unwrap_or(64) - 1);
         each::<I, O>(
             array,
@@ -297,7 +297,7 @@ fn from_float<I: Float>(array: &ArrayRef, to: &Arrow, options: Options) -> Resul
             mode,
             |value| {
                 let value = I::widen(value);
-                value.is_finite().then(|| (value * 1e6) as i64)
+                value.is_finite().then_some((value * 1e6) as i64)
             },
             |value| errors::cast_invalid_input(&I::text(value), &from_type, &to_type),
         ),
@@ -392,8 +392,7 @@ fn from_timestamp(array: &ArrayRef, to: &Arrow, options: Options) -> Result<Arra
     type I = TimestampMicrosecondType;
     let mode = options.mode;
     let (from_type, to_type) = (from_arrow(array.data_type()), from_arrow(to));
-    let overflow =
-        |value: i64| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
+    let overflow = |value: i64| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
     to_integer!(to, O => each::<I, O>(
         array,
         to,
@@ -433,8 +432,7 @@ fn from_months(array: &ArrayRef, to: &Arrow, options: Options) -> Result<ArrayRe
     type I = IntervalYearMonthType;
     let mode = options.mode;
     let (from_type, to_type) = (from_arrow(array.data_type()), from_arrow(to));
-    let overflow =
-        |value: i32| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
+    let overflow = |value: i32| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
     to_integer!(
         to,
         O => each::<I, O>(array, to, mode, |months| O::exact(i64::from(months)), overflow),
@@ -446,8 +444,7 @@ fn from_duration(array: &ArrayRef, to: &Arrow, options: Options) -> Result<Array
     type I = DurationMicrosecondType;
     let mode = options.mode;
     let (from_type, to_type) = (from_arrow(array.data_type()), from_arrow(to));
-    let overflow =
-        |value: i64| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
+    let overflow = |value: i64| errors::cast_overflow(&value.to_string(), &from_type, &to_type);
     to_integer!(
         to,
         O => each::<I, O>(

@@ -30,8 +30,7 @@ pub(crate) fn text_column(array: &ArrayRef, options: Options) -> Result<ArrayRef
         Arrow::Utf8 => return Ok(Arc::clone(array)),
         Arrow::Binary => {
             let bytes = array.as_binary::<i32>();
-            let texts =
-                bytes.iter().map(|b| b.map(|b| String::from_utf8_lossy(b).into_owned()));
+            let texts = bytes.iter().map(|b| b.map(|b| String::from_utf8_lossy(b).into_owned()));
             return Ok(Arc::new(texts.collect::<StringArray>()));
         }
         _ => {}
@@ -64,7 +63,9 @@ fn write_value(out: &mut String, array: &dyn Array, row: usize, options: Options
         Arrow::Int16 => number!(Int16Type),
         Arrow::Int32 => number!(Int32Type),
         Arrow::Int64 => number!(Int64Type),
-        Arrow::Float32 => out.push_str(&text::float(array.as_primitive::<Float32Type>().value(row))),
+        Arrow::Float32 => {
+            out.push_str(&text::float(array.as_primitive::<Float32Type>().value(row)));
+        }
         Arrow::Float64 => {
             out.push_str(&text::double(array.as_primitive::<Float64Type>().value(row)));
         }
@@ -178,12 +179,22 @@ pub(super) fn from_text(texts: &StringArray, to: &Arrow, options: Options) -> Re
             }
             Ok(Arc::new(BooleanArray::from(values)))
         }
-        Arrow::Int8 => parse::<Int8Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed),
-        Arrow::Int16 => parse::<Int16Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed),
-        Arrow::Int32 => parse::<Int32Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed),
+        Arrow::Int8 => {
+            parse::<Int8Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed)
+        }
+        Arrow::Int16 => {
+            parse::<Int16Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed)
+        }
+        Arrow::Int32 => {
+            parse::<Int32Type>(texts, to, mode, |t| integer(t, mode)?.try_into().ok(), malformed)
+        }
         Arrow::Int64 => parse::<Int64Type>(texts, to, mode, |t| integer(t, mode), malformed),
-        Arrow::Float32 => parse::<Float32Type>(texts, to, mode, |t| float(t, |s| s.parse().ok()), malformed),
-        Arrow::Float64 => parse::<Float64Type>(texts, to, mode, |t| float(t, |s| s.parse().ok()), malformed),
+        Arrow::Float32 => {
+            parse::<Float32Type>(texts, to, mode, |t| float(t, |s| s.parse().ok()), malformed)
+        }
+        Arrow::Float64 => {
+            parse::<Float64Type>(texts, to, mode, |t| float(t, |s| s.parse().ok()), malformed)
+        }
         Arrow::Decimal128(precision, scale) => parse::<Decimal128Type>(
             texts,
             to,
@@ -208,13 +219,9 @@ pub(super) fn from_text(texts: &StringArray, to: &Arrow, options: Options) -> Re
                 malformed,
             )
         }
-        Arrow::Interval(IntervalUnit::YearMonth) => parse::<IntervalYearMonthType>(
-            texts,
-            to,
-            mode,
-            interval::parse_year_month,
-            malformed,
-        ),
+        Arrow::Interval(IntervalUnit::YearMonth) => {
+            parse::<IntervalYearMonthType>(texts, to, mode, interval::parse_year_month, malformed)
+        }
         Arrow::Duration(_) => {
             parse::<DurationMicrosecondType>(texts, to, mode, interval::parse_day_time, malformed)
         }

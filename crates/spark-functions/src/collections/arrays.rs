@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Int64Array, StructArray, UInt32Array,
-};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, StructArray, UInt32Array};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType as Arrow, Int32Type};
 use datafusion::common::{Result, internal_err};
@@ -88,9 +86,7 @@ fn array(args: &Args) -> Result<ArrayRef> {
         return internal_err!("{} is no list", args.params.result);
     };
     let width = args.len();
-    let ends = (1..=args.rows)
-        .map(|row| i32::try_from(row * width).unwrap_or(i32::MAX))
-        .collect();
+    let ends = (1..=args.rows).map(|row| i32::try_from(row * width).unwrap_or(i32::MAX)).collect();
     let valid = vec![true; args.rows];
     if width == 0 {
         return list(field, ends, arrow::array::new_empty_array(field.data_type()), &valid);
@@ -193,9 +189,7 @@ fn slice(args: &Args) -> Result<ArrayRef> {
                 "LENGTH",
                 "length",
                 "slice",
-                &format!(
-                    "Expects `length` greater than or equal to 0, but got {length}."
-                ),
+                &format!("Expects `length` greater than or equal to 0, but got {length}."),
             ));
         }
         let range = lists.range(row);
@@ -507,8 +501,7 @@ fn arrays_zip(args: &Args) -> Result<ArrayRef> {
     let Arrow::Struct(fields) = field.data_type() else {
         return internal_err!("{} is no struct", field.data_type());
     };
-    let lists =
-        (0..args.len()).map(|i| Lists::new(&args.array(i)?)).collect::<Result<Vec<_>>>()?;
+    let lists = (0..args.len()).map(|i| Lists::new(&args.array(i)?)).collect::<Result<Vec<_>>>()?;
     let mut indices: Vec<Vec<Option<u32>>> = vec![vec![]; lists.len()];
     let (mut ends, mut valid, mut total) = (vec![], vec![], 0_usize);
     for row in 0..args.rows {

@@ -88,9 +88,8 @@ fn map_item(args: &Args) -> Result<ArrayRef> {
                 return None;
             }
             let (from, to) = (map.value_offsets()[row], map.value_offsets()[row + 1]);
-            let found = (from..to).find(|i| {
-                usize::try_from(*i).is_ok_and(|i| keys.get(i) == keys.get(offset + row))
-            });
+            let found = (from..to)
+                .find(|i| usize::try_from(*i).is_ok_and(|i| keys.get(i) == keys.get(offset + row)));
             found.and_then(|i| u32::try_from(i).ok())
         })
         .collect();

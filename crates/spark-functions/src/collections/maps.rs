@@ -100,8 +100,7 @@ pub(super) fn build(call: &Call) -> Built {
             }
             let pick = |first: usize| -> Vec<usize> { (first..call.len()).step_by(2).collect() };
             let common = |indices: &[usize]| {
-                let types: Vec<DataType> =
-                    indices.iter().map(|i| call.types[*i].clone()).collect();
+                let types: Vec<DataType> = indices.iter().map(|i| call.types[*i].clone()).collect();
                 match types.is_empty() {
                     true => Some(DataType::Null),
                     false => crate::widen(&types),
@@ -188,11 +187,11 @@ pub(crate) fn build_map(
     let Arrow::Struct(fields) = field.data_type() else {
         return internal_err!("{} is no struct", field.data_type());
     };
-    let keys = same_form(keys, fields[0].data_type())?;
-    let values = same_form(values, fields[1].data_type())?;
-    if keys.null_count() > 0 {
+    if keys.logical_null_count() > 0 {
         return fail(errors::null_map_key());
     }
+    let keys = same_form(keys, fields[0].data_type())?;
+    let values = same_form(values, fields[1].data_type())?;
     if keys.data_type() != &Arrow::Null {
         let comparable = Keys::new(&[&keys])?;
         let mut start = 0;
@@ -229,8 +228,7 @@ pub(crate) fn build_map(
 
 fn map(args: &Args) -> Result<ArrayRef> {
     let pairs = args.len() / 2;
-    let ends =
-        (1..=args.rows).map(|row| i32::try_from(row * pairs).unwrap_or(i32::MAX)).collect();
+    let ends = (1..=args.rows).map(|row| i32::try_from(row * pairs).unwrap_or(i32::MAX)).collect();
     let column = |first: usize| -> Result<ArrayRef> {
         if pairs == 0 {
             return Ok(arrow::array::new_empty_array(&Arrow::Null));

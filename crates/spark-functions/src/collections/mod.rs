@@ -78,6 +78,15 @@ pub(crate) fn build(call: &Call) -> Built {
         "element_at" | "try_element_at" => items::element_at(call).map(Some),
         "array_contains" | "array_position" | "array_remove" => {
             call.arity(2, 2)?;
+            if call.name == "array_contains" && call.types.contains(&DataType::Null) {
+                let function = format!("`{}`", call.name);
+                return Err(errors::mismatch(
+                    "NULL_TYPE",
+                    &call.sql(),
+                    &format!("Null typed values cannot be used as arguments of {function}."),
+                )
+                .with("functionName", function));
+            }
             let (args, common) = array_and_item(call, 1)?;
             let out = match call.name {
                 "array_contains" => DataType::Boolean,
@@ -194,10 +203,7 @@ fn array_and_item(
 }
 
 /// All arguments from one on, cast to their common type.
-fn same_types(
-    call: &Call,
-    from: usize,
-) -> std::result::Result<(Vec<Expr>, DataType), SparkError> {
+fn same_types(call: &Call, from: usize) -> std::result::Result<(Vec<Expr>, DataType), SparkError> {
     let types = &call.types[from..];
     let Some(common) = widen(types).or_else(|| types.is_empty().then_some(DataType::Null)) else {
         let names: Vec<String> = types.iter().map(quoted_type).collect();

@@ -20,8 +20,7 @@ use crate::time::{self, MICROS_PER_DAY, Zone};
 use crate::types::{is_integral, to_arrow};
 use crate::udf::{Args, Definition, Params, fail, ours};
 
-pub(super) const DEFINITIONS: &[Definition] =
-    &[Definition::strict("sequence", sequence).failing()];
+pub(super) const DEFINITIONS: &[Definition] = &[Definition::strict("sequence", sequence).failing()];
 
 /// As many elements as a Java array takes.
 const LIMIT: i128 = 2_147_483_632;
@@ -131,9 +130,7 @@ fn step_at(
         Arrow::Interval(IntervalUnit::YearMonth) => {
             (step.as_primitive::<IntervalYearMonthType>().value(row).into(), 0)
         }
-        Arrow::Duration(_) => {
-            (0, units(step.as_primitive::<DurationMicrosecondType>().value(row)))
-        }
+        Arrow::Duration(_) => (0, units(step.as_primitive::<DurationMicrosecondType>().value(row))),
         Arrow::Interval(_) => {
             let value = step.as_primitive::<IntervalMonthDayNanoType>().value(row);
             let micros = i64::from(value.days) * MICROS_PER_DAY + value.nanoseconds / 1000;

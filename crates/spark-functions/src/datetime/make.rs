@@ -1,12 +1,12 @@
 //! Dates, timestamps and intervals from their fields.
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::DataType as Arrow;
 use arrow::datatypes::{
     Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalYearMonthType,
     TimestampMicrosecondType,
 };
-use arrow::datatypes::DataType as Arrow;
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 use spark_sql_parser::error::SparkError;
@@ -24,7 +24,6 @@ use crate::udf::{Args, Definition, Mode, Params, fail, ours};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     f("make_date", &[Ty::Int, Ty::Int, Ty::Int], Out::Date),
-    f("try_make_date", &[Ty::Int, Ty::Int, Ty::Int], Out::Date).of("make_date").tries(),
     f("make_ym_interval", &[Ty::Int, Ty::Int], Out::Of(year_month)).optional(2),
     f("timestamp_millis", &[Ty::Long], Out::Ts),
     f("timestamp_micros", &[Ty::Long], Out::Ts),
@@ -53,12 +52,15 @@ fn seconds_type(precision: u8) -> DataType {
 /// The makers whose last argument is decimal seconds.
 pub(super) fn build(call: &Call) -> std::result::Result<Option<Expr>, SparkError> {
     let int = |index: usize| call.coerced(index, &DataType::Integer);
-    let literal = |value: i32| {
-        Expr::Literal(datafusion::common::ScalarValue::Int32(Some(value)), None)
-    };
+    let literal =
+        |value: i32| Expr::Literal(datafusion::common::ScalarValue::Int32(Some(value)), None);
     match call.name {
-        "make_timestamp" | "make_timestamp_ltz" | "make_timestamp_ntz" | "try_make_timestamp"
-        | "try_make_timestamp_ltz" | "try_make_timestamp_ntz" => {
+        "make_timestamp"
+        | "make_timestamp_ltz"
+        | "make_timestamp_ntz"
+        | "try_make_timestamp"
+        | "try_make_timestamp_ltz"
+        | "try_make_timestamp_ntz" => {
             call.arity(6, 7)?;
             let mut args = (0..5).map(int).collect::<std::result::Result<Vec<_>, _>>()?;
             args.push(implicit(call.args[5].clone(), &seconds_type(16), call.ctx)?);
@@ -187,7 +189,11 @@ fn make_timestamp(args: &Args) -> Result<ArrayRef> {
             && (0..=60 * MICROS_PER_SECOND).contains(&seconds);
         let days = civil(values[0], values[1], values[2]).filter(|_| valid);
         let Some(days) = days else {
-            return if args.ansi() { fail(errors::field_out_of_bounds(&message)) } else { Ok(None) };
+            return if args.ansi() {
+                fail(errors::field_out_of_bounds(&message))
+            } else {
+                Ok(None)
+            };
         };
         let local = i64::from(days) * MICROS_PER_DAY
             + hour * MICROS_PER_HOUR

@@ -3,7 +3,8 @@
 use arrow::array::{Array as _, ArrayRef, AsArray as _, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType,
-    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalYearMonthType, TimestampMicrosecondType,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalYearMonthType,
+    TimestampMicrosecondType,
 };
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
@@ -59,7 +60,9 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Ok(arrow::compute::cast(&array, &Arrow::Date32)?)
     }),
     Definition::strict("hour", |args| clock_field(args, |c| c / MICROS_PER_HOUR)),
-    Definition::strict("minute", |args| clock_field(args, |c| c % MICROS_PER_HOUR / MICROS_PER_MINUTE)),
+    Definition::strict("minute", |args| {
+        clock_field(args, |c| c % MICROS_PER_HOUR / MICROS_PER_MINUTE)
+    }),
     Definition::strict("second", |args| {
         clock_field(args, |c| c % MICROS_PER_MINUTE / MICROS_PER_SECOND)
     }),
@@ -95,8 +98,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
 fn date_field(args: &Args, field: impl Fn(i64) -> i64) -> Result<ArrayRef> {
     let array = args.array(0)?;
     let input = array.as_primitive::<Date32Type>();
-    let output: PrimitiveArray<Int32Type> =
-        input.unary(|days| field(i64::from(days)) as i32);
+    let output: PrimitiveArray<Int32Type> = input.unary(|days| field(i64::from(days)) as i32);
     Ok(std::sync::Arc::new(output))
 }
 
@@ -106,7 +108,10 @@ fn date_text(args: &Args, text: impl Fn(i64) -> String) -> Result<ArrayRef> {
 }
 
 /// Wall-clock microseconds of a timestamp column of either kind.
-pub(super) fn local_micros(args: &Args, index: usize) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
+pub(super) fn local_micros(
+    args: &Args,
+    index: usize,
+) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
     let array = args.array(index)?;
     let input = array.as_primitive::<TimestampMicrosecondType>();
     if matches!(array.data_type(), Arrow::Timestamp(_, None)) {
@@ -177,9 +182,7 @@ fn interval_field(args: &Args) -> Result<ArrayRef> {
         std::sync::Arc::new(values.with_data_type(args.params.result.clone()))
     }
     Ok(match &args.params.result {
-        Arrow::Int8 => {
-            column::<arrow::datatypes::Int8Type>(args, &array, |row| field(row) as i8)
-        }
+        Arrow::Int8 => column::<arrow::datatypes::Int8Type>(args, &array, |row| field(row) as i8),
         Arrow::Int64 => column::<Int64Type>(args, &array, field),
         Arrow::Decimal128(..) => {
             column::<Decimal128Type>(args, &array, |row| i128::from(field(row)))
@@ -189,10 +192,7 @@ fn interval_field(args: &Args) -> Result<ArrayRef> {
 }
 
 /// `EXTRACT(field FROM source)`.
-pub(super) fn extract(
-    call: &Call,
-    field: &str,
-) -> std::result::Result<Expr, SparkError> {
+pub(super) fn extract(call: &Call, field: &str) -> std::result::Result<Expr, SparkError> {
     let source = call.args[1].clone();
     if let DataType::YearMonthInterval { .. }
     | DataType::DayTimeInterval { .. }

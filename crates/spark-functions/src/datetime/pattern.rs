@@ -5,8 +5,18 @@ use spark_sql_parser::error::{ErrorKind, SparkError};
 use crate::time::{self, MICROS_PER_DAY, MICROS_PER_SECOND, Zone};
 
 pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 pub(super) const DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -119,7 +129,11 @@ impl Pattern {
                         'V' => 2,
                         'X' | 'x' | 'Z' => 5,
                         'Y' | 'w' | 'W' | 'u' | 'A' | 'B' | 'c' | 'e' | 'n' | 'N' | 'p' => {
-                            return Err(legacy_letter(c));
+                            return Err(if matches!(c, 'Y' | 'w' | 'W' | 'u') {
+                                unknown(pattern)
+                            } else {
+                                legacy_letter(c)
+                            });
                         }
                         _ => return Err(unknown(pattern)),
                     };
@@ -210,7 +224,8 @@ fn write(out: &mut String, items: &[Item], moment: &Moment) {
                             1 | 2 => number(out, quarter, count),
                             3 => out.push_str(&format!("Q{quarter}")),
                             _ => out.push_str(
-                                ["1st", "2nd", "3rd", "4th"][usize::try_from(quarter - 1).unwrap_or(0)],
+                                ["1st", "2nd", "3rd", "4th"]
+                                    [usize::try_from(quarter - 1).unwrap_or(0)],
                             ),
                         }
                         if count == 4 {
@@ -268,8 +283,7 @@ fn zone_name(moment: &Moment, count: usize) -> String {
             let Some(instant) = chrono::DateTime::from_timestamp(seconds, 0) else {
                 return moment.zone_id.to_owned();
             };
-            let short =
-                zone.from_utc_datetime(&instant.naive_utc()).format("%Z").to_string();
+            let short = zone.from_utc_datetime(&instant.naive_utc()).format("%Z").to_string();
             if count < 4 {
                 return short;
             }
@@ -454,7 +468,11 @@ fn read_field<'t>(
             let (value, rest) = match count {
                 2 => digits(body, 2, 2).map(|(value, rest)| (value + 2000, rest))?,
                 1 => digits(body, 1, most(10))?,
-                _ => digits(body, count, most(if text.starts_with('+') { 10 } else { count.max(4) }))?,
+                _ => digits(
+                    body,
+                    count,
+                    most(if text.starts_with('+') { 10 } else { count.max(4) }),
+                )?,
             };
             fields.year = Some(if negative { -value } else { value });
             rest
@@ -545,7 +563,9 @@ fn read_field<'t>(
         }
         'V' | 'z' => {
             let end = text
-                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':')))
+                .find(|c: char| {
+                    !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':'))
+                })
                 .unwrap_or(text.len());
             fields.zone = Some(match &text[..end] {
                 "PST" | "PDT" => Zone::parse("America/Los_Angeles")?,

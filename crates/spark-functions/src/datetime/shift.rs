@@ -80,20 +80,14 @@ fn months_between(args: &Args) -> Result<ArrayRef> {
         };
         let ((year1, month1, day1), clock1) = split(end.value(row));
         let ((year2, month2, day2), clock2) = split(start.value(row));
-        let months =
-            ((year1 - year2) * 12 + i64::from(month1) - i64::from(month2)) as f64;
+        let months = ((year1 - year2) * 12 + i64::from(month1) - i64::from(month2)) as f64;
         let last = |year, month, day| day == time::days_in_month(year, month);
         if day1 == day2 || (last(year1, month1, day1) && last(year2, month2, day2)) {
             return Ok(Some(months));
         }
-        let seconds =
-            (i64::from(day1) - i64::from(day2)) * 86_400 + clock1 - clock2;
+        let seconds = (i64::from(day1) - i64::from(day2)) * 86_400 + clock1 - clock2;
         let difference = months + seconds as f64 / (31.0 * 86_400.0);
-        Ok(Some(if round.value(row) {
-            (difference * 1e8).round() / 1e8
-        } else {
-            difference
-        }))
+        Ok(Some(if round.value(row) { (difference * 1e8).round() / 1e8 } else { difference }))
     })
 }
 

@@ -1,8 +1,8 @@
 //! Dates and timestamps from and into text with patterns; Unix time; zones by name.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow::datatypes::DataType as Arrow;
+use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 use spark_sql_parser::ast::CastMode;
@@ -189,9 +189,8 @@ fn parse_datetime(args: &Args) -> Result<ArrayRef> {
     };
     match &args.params.result {
         Arrow::Date32 => numbers::<Date32Type>(args.rows, |row| {
-            Ok(moment(row)?.and_then(|(local, _)| {
-                i32::try_from(local.div_euclid(MICROS_PER_DAY)).ok()
-            }))
+            Ok(moment(row)?
+                .and_then(|(local, _)| i32::try_from(local.div_euclid(MICROS_PER_DAY)).ok()))
         }),
         result => {
             let zoned = matches!(result, Arrow::Timestamp(_, Some(_)));

@@ -18,7 +18,7 @@ pub(crate) const FUNCTIONS: &[Function] = path::FUNCTIONS;
 pub(crate) const DEFINITION_TABLES: [&[Definition]; 4] =
     [path::DEFINITIONS, read::DEFINITIONS, schema::DEFINITIONS, write::DEFINITIONS];
 
-pub(crate) use read::{Reader, parse_text};
+pub(crate) use read::parse_text;
 
 /// Options of the JSON functions, from a literal map.
 fn options(call: &Call, index: usize) -> Result<Vec<(String, String)>, SparkError> {
@@ -38,7 +38,8 @@ fn options(call: &Call, index: usize) -> Result<Vec<(String, String)>, SparkErro
             .collect(),
         Expr::Literal(datafusion::common::ScalarValue::Map(map), _) => {
             use arrow::array::AsArray as _;
-            let (keys, values) = (map.keys().as_string_opt::<i32>(), map.values().as_string_opt::<i32>());
+            let (keys, values) =
+                (map.keys().as_string_opt::<i32>(), map.values().as_string_opt::<i32>());
             match (keys, values) {
                 (Some(keys), Some(values)) => Ok(keys
                     .iter()

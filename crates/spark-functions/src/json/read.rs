@@ -90,10 +90,7 @@ impl Reader {
     pub(crate) fn column(&self, values: &[Option<&Value>], to: &Arrow) -> Result<ArrayRef> {
         Ok(match to {
             Arrow::Boolean => Arc::new(
-                values
-                    .iter()
-                    .map(|value| value.and_then(Value::as_bool))
-                    .collect::<BooleanArray>(),
+                values.iter().map(|value| value.and_then(Value::as_bool)).collect::<BooleanArray>(),
             ),
             Arrow::Int8 => self.numbers::<Int8Type>(values, to, |v| integer(v)?.try_into().ok()),
             Arrow::Int16 => self.numbers::<Int16Type>(values, to, |v| integer(v)?.try_into().ok()),

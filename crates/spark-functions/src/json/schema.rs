@@ -26,9 +26,7 @@ fn infer(value: &Value) -> DataType {
         Value::Null => DataType::Null,
         Value::Bool(_) => DataType::Boolean,
         Value::Number(number) if number.is_i64() => DataType::Long,
-        Value::Number(number) if number.is_u64() => {
-            DataType::Decimal { precision: 20, scale: 0 }
-        }
+        Value::Number(number) if number.is_u64() => DataType::Decimal { precision: 20, scale: 0 },
         Value::Number(_) => DataType::Double,
         Value::String(_) => DataType::String,
         Value::Array(items) => DataType::Array {

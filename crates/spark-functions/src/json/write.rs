@@ -158,19 +158,25 @@ impl Writer<'_> {
             }
             Arrow::Date32 => {
                 let days = array.as_primitive::<Date32Type>().value(row);
-                quote(out, &match &self.date {
-                    None => time::date_text(days),
-                    Some(pattern) => {
-                        pattern.format(i64::from(days) * MICROS_PER_DAY, Zone::Fixed(0), "UTC")
-                    }
-                });
+                quote(
+                    out,
+                    &match &self.date {
+                        None => time::date_text(days),
+                        Some(pattern) => {
+                            pattern.format(i64::from(days) * MICROS_PER_DAY, Zone::Fixed(0), "UTC")
+                        }
+                    },
+                );
             }
             Arrow::Timestamp(_, zoned) => {
                 let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
-                quote(out, &match zoned {
-                    Some(_) => self.timestamp.format(micros, self.zone, self.zone_id),
-                    None => self.timestamp_ntz.format(micros, Zone::Fixed(0), "UTC"),
-                });
+                quote(
+                    out,
+                    &match zoned {
+                        Some(_) => self.timestamp.format(micros, self.zone, self.zone_id),
+                        None => self.timestamp_ntz.format(micros, Zone::Fixed(0), "UTC"),
+                    },
+                );
             }
             Arrow::List(_) => {
                 let items = array.as_list::<i32>().value(row);
@@ -203,8 +209,7 @@ impl Writer<'_> {
             }
             Arrow::Map(..) => {
                 let entries = array.as_map().value(row);
-                let options =
-                    crate::cast::Options { mode: Mode::Ansi, zone: self.zone };
+                let options = crate::cast::Options { mode: Mode::Ansi, zone: self.zone };
                 let keys = crate::cast::text_column(entries.column(0), options)?;
                 out.push('{');
                 for item in 0..entries.len() {
@@ -218,8 +223,7 @@ impl Writer<'_> {
                 out.push('}');
             }
             _ => {
-                let options =
-                    crate::cast::Options { mode: Mode::Ansi, zone: self.zone };
+                let options = crate::cast::Options { mode: Mode::Ansi, zone: self.zone };
                 let shown = crate::cast::text_column(&array.slice(row, 1), options)?;
                 quote(out, shown.as_string::<i32>().value(0));
             }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, Int32Array, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, Int32Array, UInt32Array};
 use arrow::compute::{concat, take, take_arrays};
 use arrow::datatypes::{DataType as Arrow, Int32Type};
 use datafusion::common::{Result, internal_err};
-use datafusion::logical_expr::{ColumnarValue, HigherOrderFunctionArgs, LambdaArgument, ValueOrLambda};
+use datafusion::logical_expr::{
+    ColumnarValue, HigherOrderFunctionArgs, LambdaArgument, ValueOrLambda,
+};
 
 use super::Evaluate;
 use crate::lists::{Builder, Keys, Lists, list, same_form};
@@ -57,8 +57,8 @@ fn call(lambda: &LambdaArgument, columns: &[ArrayRef], rows: &[u32]) -> Result<A
     let borrowed: Vec<&dyn Fn() -> Result<ArrayRef>> =
         closures.iter().map(|closure| closure.as_ref() as &dyn Fn() -> Result<ArrayRef>).collect();
     let indices = UInt32Array::from(rows.to_vec());
-    let result: ColumnarValue = lambda
-        .evaluate(&borrowed, |captures| Ok(take_arrays(captures, &indices, None)?))?;
+    let result: ColumnarValue =
+        lambda.evaluate(&borrowed, |captures| Ok(take_arrays(captures, &indices, None)?))?;
     result.into_array(rows.len())
 }
 
@@ -192,8 +192,7 @@ fn aggregate(params: &Params, args: &Args) -> Result<ArrayRef> {
         let items: UInt32Array =
             rows.iter().map(|row| Some(index(lists.range(*row as usize).start + place))).collect();
         let items = take(lists.values().as_ref(), &items, None)?;
-        let so_far =
-            take(accumulators.as_ref(), &UInt32Array::from(rows.clone()), None)?;
+        let so_far = take(accumulators.as_ref(), &UInt32Array::from(rows.clone()), None)?;
         let merged = same_form(call(merge, &[so_far, items], &rows)?, zero.data_type())?;
         // Rows that took part get their new value, from behind the old ones.
         let mut choice: Vec<u32> = (0..args.number_rows).map(index).collect();
@@ -326,8 +325,7 @@ fn map_filter(params: &Params, args: &Args) -> Result<ArrayRef> {
     let key = take(map.keys().as_ref(), &indices, None)?;
     let item = take(map.values().as_ref(), &indices, None)?;
     let keep = flags(&call(lambda(args, 1)?, &[key, item], &owners)?)?;
-    let kept: Vec<usize> =
-        (0..at.len()).filter(|i| !keep.is_null(*i) && keep.value(*i)).collect();
+    let kept: Vec<usize> = (0..at.len()).filter(|i| !keep.is_null(*i) && keep.value(*i)).collect();
     let indices: UInt32Array = kept.iter().map(|i| Some(at[*i])).collect();
     let owners: Vec<u32> = kept.iter().map(|i| owners[*i]).collect();
     let valid: Vec<bool> = (0..args.number_rows).map(|row| !map.is_null(row)).collect();

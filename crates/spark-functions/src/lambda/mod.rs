@@ -33,7 +33,10 @@ pub type LambdaBody<'a> = &'a dyn Fn(&[Expr]) -> Result<Expr, SparkError>;
 pub enum LambdaArgument<'a> {
     Value(Expr),
     /// A lambda: the number of its parameters and a way to resolve its body.
-    Lambda { parameters: usize, body: LambdaBody<'a> },
+    Lambda {
+        parameters: usize,
+        body: LambdaBody<'a>,
+    },
 }
 
 /// Whether the (lower-case) name takes lambdas.
@@ -42,9 +45,21 @@ pub fn is_higher_order(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-const NAMES: &[&str] = &[
-    "transform", "filter", "exists", "any", "forall", "all", "aggregate", "reduce", "zip_with",
-    "array_sort", "transform_keys", "transform_values", "map_filter", "map_zip_with",
+pub(crate) const NAMES: &[&str] = &[
+    "transform",
+    "filter",
+    "exists",
+    "any",
+    "forall",
+    "all",
+    "aggregate",
+    "reduce",
+    "zip_with",
+    "array_sort",
+    "transform_keys",
+    "transform_values",
+    "map_filter",
+    "map_zip_with",
 ];
 
 pub(crate) type Evaluate = fn(&Params, &HigherOrderFunctionArgs) -> DfResult<ArrayRef>;
@@ -63,11 +78,7 @@ pub(crate) struct SparkHigherOrder {
 }
 
 impl SparkHigherOrder {
-    pub(crate) fn find(
-        name: &str,
-        params: Params,
-        lambdas: Vec<Vec<FieldRef>>,
-    ) -> Option<Self> {
+    pub(crate) fn find(name: &str, params: Params, lambdas: Vec<Vec<FieldRef>>) -> Option<Self> {
         let (name, evaluate) = KERNELS.get_key_value(name)?;
         let signature = HigherOrderSignature::variadic_any(Volatility::Immutable);
         Some(Self { name, evaluate: *evaluate, params, lambdas, signature })
@@ -293,9 +304,7 @@ impl Builder<'_, '_> {
             errors::internal(format!("the higher-order function {kernel} has no implementation"))
         })?;
         let mut args = values;
-        args.extend(
-            lambdas.into_iter().map(|l| Expr::Lambda(Lambda::new(l.names, l.body))),
-        );
+        args.extend(lambdas.into_iter().map(|l| Expr::Lambda(Lambda::new(l.names, l.body))));
         Ok(Expr::HigherOrderFunction(HigherOrderFunction::new(
             Arc::new(HigherOrderUDF::new_from_impl(function)),
             args,
@@ -347,8 +356,7 @@ pub fn higher_order(
         "aggregate" | "reduce" => {
             let (array, element, nulls) = build.array(0)?;
             let (zero, accumulator) = build.value(1)?;
-            let mut merge =
-                build.lambda(2, &[(accumulator.clone(), true), (element, nulls)])?;
+            let mut merge = build.lambda(2, &[(accumulator.clone(), true), (element, nulls)])?;
             merge.body = implicit(merge.body, &accumulator, ctx)?;
             let mut lambdas = vec![merge];
             let mut out = accumulator.clone();
@@ -398,7 +406,8 @@ pub fn higher_order(
             let Some(key) = crate::widen(&[k1, k2]) else {
                 return Err(build.wrong_type(1, "MAP"));
             };
-            let lambda = build.lambda(2, &[(key.clone(), false), (a.clone(), true), (b.clone(), true)])?;
+            let lambda =
+                build.lambda(2, &[(key.clone(), false), (a.clone(), true), (b.clone(), true)])?;
             let as_map = |value: DataType| DataType::Map {
                 key: Box::new(key.clone()),
                 value: Box::new(value),
@@ -416,7 +425,7 @@ pub fn higher_order(
 /// The lambdas' parameters as one struct per lambda, for the codec.
 pub(crate) fn lambdas_type(lambdas: &[Vec<FieldRef>]) -> Arrow {
     let all = lambdas.iter().enumerate().map(|(index, fields)| {
-        let fields = fields.iter().cloned().collect::<Vec<_>>().into();
+        let fields = fields.clone().into();
         ArrowField::new(format!("lambda{index}"), Arrow::Struct(fields), false)
     });
     Arrow::Struct(all.collect())

@@ -25,12 +25,8 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     Definition::strict("bit_count", bit_count),
     Definition::strict("bit_get", bit_get).failing(),
     Definition::strict("bitwise_not", bitwise_not),
-    Definition::strict("shiftleft", |args| {
-        shift(args, i32::wrapping_shl, i64::wrapping_shl)
-    }),
-    Definition::strict("shiftright", |args| {
-        shift(args, i32::wrapping_shr, i64::wrapping_shr)
-    }),
+    Definition::strict("shiftleft", |args| shift(args, i32::wrapping_shl, i64::wrapping_shl)),
+    Definition::strict("shiftright", |args| shift(args, i32::wrapping_shr, i64::wrapping_shr)),
     Definition::strict("shiftrightunsigned", |args| {
         shift(
             args,

@@ -73,15 +73,11 @@ const DEFINITIONS: &[Definition] = &[
     Definition::strict("exp", |args| map(args, libm::exp)),
     Definition::strict("expm1", |args| map(args, libm::expm1)),
     Definition::nullable("ln", |args| logarithm(args, 0.0, libm::log)),
-    Definition::nullable("log2", |args| {
-        logarithm(args, 0.0, |x| libm::log(x) / libm::log(2.0))
-    }),
+    Definition::nullable("log2", |args| logarithm(args, 0.0, |x| libm::log(x) / libm::log(2.0))),
     Definition::nullable("log10", |args| logarithm(args, 0.0, libm::log10)),
     Definition::nullable("log1p", |args| logarithm(args, -1.0, libm::log1p)),
     Definition::nullable("log", |args| {
-        pairs(args, |base, x| {
-            (base > 0.0 && x > 0.0).then(|| libm::log(x) / libm::log(base))
-        })
+        pairs(args, |base, x| (base > 0.0 && x > 0.0).then(|| libm::log(x) / libm::log(base)))
     }),
     Definition::strict("sin", |args| map(args, f64::sin)),
     Definition::strict("cos", |args| map(args, f64::cos)),
@@ -95,16 +91,9 @@ const DEFINITIONS: &[Definition] = &[
     Definition::strict("sinh", |args| map(args, libm::sinh)),
     Definition::strict("cosh", |args| map(args, libm::cosh)),
     Definition::strict("tanh", |args| map(args, libm::tanh)),
-    Definition::strict("asinh", |args| {
-        map(args, |x| match x {
-            f64::NEG_INFINITY => x,
-            x => libm::log(x + (x * x + 1.0).sqrt()),
-        })
-    }),
+    Definition::strict("asinh", |args| map(args, libm::asinh)),
     Definition::strict("acosh", |args| map(args, |x| libm::log(x + (x * x - 1.0).sqrt()))),
-    Definition::strict("atanh", |args| {
-        map(args, |x| 0.5 * (libm::log1p(x) - libm::log1p(-x)))
-    }),
+    Definition::strict("atanh", |args| map(args, |x| 0.5 * (libm::log1p(x) - libm::log1p(-x)))),
     Definition::strict("degrees", |args| map(args, |x| x * 57.295_779_513_082_32)),
     Definition::strict("radians", |args| map(args, |x| x * 0.017_453_292_519_943_295)),
     Definition::strict("rint", |args| map(args, f64::round_ties_even)),
@@ -184,7 +173,7 @@ fn logarithm(args: &Args, asymptote: f64, function: impl Fn(f64) -> f64) -> Resu
     let array = args.array(0)?;
     let output: PrimitiveArray<Float64Type> = array
         .as_primitive::<Float64Type>()
-        .unary_opt(|x| (!(x <= asymptote)).then(|| function(x)));
+        .unary_opt(|x| (x.is_nan() || x > asymptote).then(|| function(x)));
     Ok(std::sync::Arc::new(output))
 }
 
@@ -219,7 +208,12 @@ fn width_bucket(args: &Args) -> Result<ArrayRef> {
         else {
             return Ok(None);
         };
-        if n <= 0 || n == i64::MAX || v.is_nan() || !low.is_finite() || !high.is_finite() || low == high
+        if n <= 0
+            || n == i64::MAX
+            || v.is_nan()
+            || !low.is_finite()
+            || !high.is_finite()
+            || low == high
         {
             return Ok(None);
         }

@@ -21,10 +21,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     f("format_string", &[Ty::Str, Ty::Any], Out::Str).repeated(1),
     f("printf", &[Ty::Str, Ty::Any], Out::Str).repeated(1).of("format_string"),
     f("parse_url", &[Ty::Str, Ty::Str, Ty::Str], Out::Str).optional(1),
-    f("try_parse_url", &[Ty::Str, Ty::Str, Ty::Str], Out::Str)
-        .optional(1)
-        .of("parse_url")
-        .tries(),
+    f("try_parse_url", &[Ty::Str, Ty::Str, Ty::Str], Out::Str).optional(1).of("parse_url").tries(),
 ];
 
 pub(crate) const DEFINITIONS: &[Definition] = &[
@@ -105,7 +102,7 @@ fn round_even(number: &str, places: usize) -> (bool, String, String) {
 fn grouped(whole: &str) -> String {
     let mut out = String::new();
     for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -182,7 +179,9 @@ fn illegal(format: &str, detail: &str) -> SparkError {
         ErrorKind::IllegalArgument,
         "INVALID_PARAMETER_VALUE.PRINTF_FORMAT",
         "22023",
-        format!("The value of parameter(s) `strfmt` in `format_string` is invalid: {detail} in '{format}'."),
+        format!(
+            "The value of parameter(s) `strfmt` in `format_string` is invalid: {detail} in '{format}'."
+        ),
     )
 }
 
@@ -307,7 +306,9 @@ fn convert(
                 (false, false) => format!("{value:o}"),
             }
         }),
-        "c" => whole().and_then(|value| char::from_u32(u32::try_from(value).ok()?)).map(String::from),
+        "c" => {
+            whole().and_then(|value| char::from_u32(u32::try_from(value).ok()?)).map(String::from)
+        }
         "b" => Some(match array.as_boolean_opt() {
             Some(flags) => flags.value(row).to_string(),
             None => "true".to_owned(),
@@ -359,8 +360,8 @@ fn convert(
             })
         }
         "s" => {
-            let zone = crate::time::Zone::parse(&args.params.zone)
-                .unwrap_or(crate::time::Zone::Fixed(0));
+            let zone =
+                crate::time::Zone::parse(&args.params.zone).unwrap_or(crate::time::Zone::Fixed(0));
             let options = crate::cast::Options { mode: crate::udf::Mode::Ansi, zone };
             let column = crate::cast::text_column(&array.slice(row, 1), options)?;
             let shown = column.as_string::<i32>().value(0);

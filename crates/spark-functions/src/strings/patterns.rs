@@ -69,7 +69,8 @@ pub(crate) fn build(call: &Call) -> std::result::Result<Option<Expr>, SparkError
             let like = if name.contains("ilike") { "ilike" } else { "like" };
             let connective = if name.ends_with("all") { "and" } else { "or" };
             let mut tests = call.args[1..].iter().map(|pattern| {
-                let test = crate::scalar(like, vec![call.args[0].clone(), pattern.clone()], call.ctx)?;
+                let test =
+                    crate::scalar(like, vec![call.args[0].clone(), pattern.clone()], call.ctx)?;
                 Ok(if name.starts_with("not") { Expr::Not(Box::new(test)) } else { test })
             });
             let first: Expr = match tests.next() {
@@ -194,8 +195,7 @@ fn regexp_replace(args: &Args) -> Result<ArrayRef> {
     };
     let mut cache = Cache::default();
     texts(args.rows, |row| {
-        let (Some(text), Some(pattern), Some(by)) =
-            (text.get(row), pattern.get(row), by.get(row))
+        let (Some(text), Some(pattern), Some(by)) = (text.get(row), pattern.get(row), by.get(row))
         else {
             return Ok(None);
         };

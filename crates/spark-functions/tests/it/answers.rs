@@ -21,7 +21,8 @@ fn compare(recorded: &str, mut evaluate: impl FnMut(&str) -> Result<(String, Str
     let (mut wrong, mut healed, mut total) = (vec![], vec![], 0);
     for line in recorded.lines().filter(|line| !line.starts_with("-- Apache Spark")) {
         let mut parts = line.split('\t');
-        let (Some(expression), Some(value), Some(name)) = (parts.next(), parts.next(), parts.next())
+        let (Some(expression), Some(value), Some(name)) =
+            (parts.next(), parts.next(), parts.next())
         else {
             panic!("not a recorded line: {line}");
         };
@@ -55,10 +56,10 @@ fn expressions_answer_as_recorded() {
 
 #[test]
 fn aggregates_answer_as_recorded() {
-    compare(include_str!("../answers/table.tsv"), |expression| table::aggregated(expression));
+    compare(include_str!("../answers/table.tsv"), table::aggregated);
 }
 
 #[test]
 fn windows_answer_as_recorded() {
-    compare(include_str!("../answers/window.tsv"), |expression| table::windowed(expression));
+    compare(include_str!("../answers/window.tsv"), table::windowed);
 }

@@ -114,17 +114,14 @@ pub(crate) fn evaluate_in(
 }
 
 /// Evaluates an expression without columns: its value's text and its type's name.
-pub(crate) fn shown(
-    expr: Expr,
-    ctx: &FunctionContext,
-) -> Result<(String, String), SparkError> {
+pub(crate) fn shown(expr: Expr, ctx: &FunctionContext) -> Result<(String, String), SparkError> {
     let name = types::simple_name(&data_type_of(&expr, ctx)?);
     let shown = cast(expr, &DataType::String, CastMode::Ansi, ctx)?;
     let run = || -> datafusion::common::Result<Option<String>> {
-        let physical = create_physical_expr(&shown, ctx.schema, &ExecutionProps::new(), &Default::default())?;
+        let physical =
+            create_physical_expr(&shown, ctx.schema, &ExecutionProps::new(), &Default::default())?;
         let options = RecordBatchOptions::new().with_row_count(Some(1));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
         let array = physical.evaluate(&batch)?.into_array(1)?;
         let texts = array.as_string::<i32>();
         Ok((!texts.is_null(0)).then(|| texts.value(0).to_owned()))

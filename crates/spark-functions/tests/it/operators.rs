@@ -26,7 +26,10 @@ fn arithmetic_as_ansi_spark() {
         (call("*", [widest("1.5"), widest("2.5")]), "3.750000: decimal(38,6)"),
         (call("+", [ten_two("1.25"), ten_two("2.25")]), "3.50: decimal(11,2)"),
         (call("-", [int(1), ten_two("0.05")]), "0.95: decimal(11,2)"),
-        (call("*", [ten_two("99999999.99"), ten_two("99999999.99")]), "9999999998000000.0001: decimal(21,4)"),
+        (
+            call("*", [ten_two("99999999.99"), ten_two("99999999.99")]),
+            "9999999998000000.0001: decimal(21,4)",
+        ),
         (call("+", [dec("0.06"), dec("0.01")]), "0.07: decimal(3,2)"),
         (call("*", [int(2), dec("1.5")]), "3.0: decimal(4,1)"),
         (call("+", [dec("1.5"), double(1.0)]), "2.5: double"),
@@ -64,7 +67,10 @@ fn dates_and_intervals() {
         (call("+", [date("2020-01-31"), months(1)]), "2020-02-29: date"),
         (call("-", [date("1998-12-01"), days(90)]), "1998-09-02: date"),
         (call("+", [date("1994-01-01"), int(3)]), "1994-01-04: date"),
-        (call("-", [date("2020-03-01"), date("2020-02-01")]), "INTERVAL '29 00:00:00' DAY TO SECOND"),
+        (
+            call("-", [date("2020-03-01"), date("2020-02-01")]),
+            "INTERVAL '29 00:00:00' DAY TO SECOND",
+        ),
         (call("+", [timestamp("2020-03-07 12:00:00"), days(1)]), "2020-03-08 12:00:00: timestamp"),
         (call("*", [days(2), int(3)]), "INTERVAL '6 00:00:00' DAY TO SECOND"),
     ]);
@@ -99,6 +105,9 @@ fn casts() {
         (cast(timestamp("1970-01-01 00:00:00"), DataType::Long), "28800"),
         (cast(boolean(true), DataType::Integer), "1"),
         (cast(text("yes"), DataType::Boolean), "true"),
-        (cast(date("2020-01-01"), DataType::Integer), "[DATATYPE_MISMATCH.CAST_WITH_CONF_SUGGESTION]"),
+        (
+            cast(date("2020-01-01"), DataType::Integer),
+            "[DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION]",
+        ),
     ]);
 }

@@ -2,8 +2,8 @@
 
 use datafusion::logical_expr::{Expr, SortExpr};
 use spark_functions::{
-    AggregateCall, Bound, Frame, FunctionContext, LambdaArgument, WindowCall, aggregate, case, cast,
-    extract_value, higher_order, in_list, is_aggregate, literal, scalar, window,
+    AggregateCall, Bound, Frame, FunctionContext, LambdaArgument, WindowCall, aggregate, case,
+    cast, extract_value, higher_order, in_list, is_aggregate, literal, scalar, window,
 };
 use spark_sql_parser::ast;
 use spark_sql_parser::error::{ErrorKind, SparkError};
@@ -38,12 +38,9 @@ fn resolve(
             otherwise.as_deref().map(go).transpose()?,
             ctx,
         ),
-        ast::Expr::InList { expr, list, negated } => in_list(
-            go(expr)?,
-            list.iter().map(go).collect::<Result<_, _>>()?,
-            *negated,
-            ctx,
-        ),
+        ast::Expr::InList { expr, list, negated } => {
+            in_list(go(expr)?, list.iter().map(go).collect::<Result<_, _>>()?, *negated, ctx)
+        }
         ast::Expr::ExtractValue { child, extraction } => {
             extract_value(go(child)?, go(extraction)?, ctx)
         }
@@ -60,7 +57,8 @@ fn resolve(
             scalar(&name, args, ctx)
         }
         ast::Expr::Attribute { name, .. } | ast::Expr::LambdaVariable { name } => {
-            let found = variables.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(&name[0]));
+            let found =
+                variables.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(&name[0]));
             let column = ctx.schema.field_with_unqualified_name(&name[0]);
             let mut expr = match found {
                 Some((_, variable)) => variable.clone(),

@@ -114,6 +114,10 @@ fn rows() -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
+pub(crate) fn schema() -> DFSchema {
+    DFSchema::try_from(rows().schema().as_ref().clone()).unwrap()
+}
+
 /// The table cut in three, so that aggregates have partial and final halves.
 fn table() -> (SessionContext, DFSchema) {
     let batch = rows();
@@ -163,9 +167,8 @@ fn evaluate(text: &str, window: bool) -> Result<(String, String), SparkError> {
     let expr = sql::expression(text, &ctx)?;
     let name = types::simple_name(&data_type_of(&expr, &ctx)?);
     let wrong = |error| errors::from_datafusion(&error);
-    let (calls, outer) = split(expr, |node| {
-        matches!(node, Expr::AggregateFunction(_) | Expr::WindowFunction(_))
-    });
+    let (calls, outer) =
+        split(expr, |node| matches!(node, Expr::AggregateFunction(_) | Expr::WindowFunction(_)));
     let batches = run(async {
         let scan = session.table("t").await?.into_unoptimized_plan();
         let scan = LogicalPlanBuilder::from(scan)
