@@ -12,8 +12,10 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use mesos_api::offer::Operation;
+use mesos_client::subscription::Problem;
 use mesos_client::{
-    Credential, MasterAddress, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
+    ClientError, Credential, MasterAddress, SchedulerClient, SchedulerEvent, SchedulerHandle,
+    SchedulerOptions,
 };
 use parking_lot::Mutex;
 use spark_conf::{Origin, SparkConf, table};
@@ -92,7 +94,7 @@ impl MesosBackend {
             .clone()
             .zip(settings.secret.clone())
             .map(|(principal, secret)| Credential { principal, secret });
-        let (handle, events) = SchedulerClient::connect(client).await?;
+        let (handle, events) = SchedulerClient::connect(client).await.map_err(with_hint)?;
         let application_id =
             handle.framework_id().context("the master gave no framework id")?.value;
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -408,6 +410,14 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Names the properties to look at when the master does not accept who we say we are.
+fn with_hint(error: ClientError) -> anyhow::Error {
+    if let ClientError::Subscription(Problem::Refused { status: 401, .. }) = error {
+        return anyhow::anyhow!("{error}; check spark.mesos.principal and spark.mesos.secret");
+    }
+    error.into()
 }
 
 /// Executors elsewhere could not dial a loopback or wildcard address.

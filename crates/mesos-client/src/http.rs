@@ -150,8 +150,14 @@ async fn refused(
     Err(match status.as_u16() {
         503 => Problem::Unavailable { master, text },
         404 | 405 | 501 => Problem::NotMesos { master, text: format!("{status} {text}") },
-        status => Problem::Refused { master, status, text },
+        // Some answers begin with their status again, and end their sentence.
+        status => Problem::Refused { master, status, text: bare(&text, status) },
     })
+}
+
+fn bare(text: &str, status: u16) -> String {
+    let text = text.strip_prefix(&status.to_string()).unwrap_or(text);
+    text.trim().trim_end_matches('.').to_owned()
 }
 
 /// The first line or so of a refusal.

@@ -30,7 +30,7 @@ properties! {
         "Jars of the application";
     FILES: Vec<String> = "spark.files", Kind::List, Value(""), "1.0.0", Application, Planned,
         "Files for the working directory of each executor";
-    LOG_CONF: bool = "spark.logConf", Kind::Boolean, Value("false"), "0.9.0", Application, Honoured,
+    LOG_CONF: bool = "spark.logConf", Kind::Boolean, Value("false"), "0.9.0", Application, Planned,
         "Whether the configuration in force is logged at start";
 
     CORES_MAX: Option<u64> = "spark.cores.max", COUNT, Unset, "0.6.0", Application, Honoured,
@@ -53,7 +53,7 @@ properties! {
         "JVM options of executors";
     EXECUTOR_EXTRA_LIBRARY_PATH: Option<String> = "spark.executor.extraLibraryPath", Kind::Text, Unset, "1.0.0", Application, Honoured,
         "Library path of executors, put before LD_LIBRARY_PATH";
-    EXECUTOR_HEARTBEAT_INTERVAL: Duration = "spark.executor.heartbeatInterval", MILLISECONDS, Value("10s"), "1.1.0", Application, Honoured,
+    EXECUTOR_HEARTBEAT_INTERVAL: Duration = "spark.executor.heartbeatInterval", MILLISECONDS, Value("10s"), "1.1.0", Application, Planned,
         "How often an executor reports to the driver";
     NETWORK_TIMEOUT: Duration = "spark.network.timeout", SECONDS, Value("120s"), "1.3.0", Application, Honoured,
         "Silence after which a peer counts as lost";
@@ -69,9 +69,9 @@ properties! {
         "How long a task waits for a better place";
     SCHEDULER_MODE: String = "spark.scheduler.mode", Kind::OneOf(&["FIFO", "FAIR"]), Value("FIFO"), "0.8.0", Application, Planned,
         "How jobs of one application share executors";
-    SCHEDULER_MIN_REGISTERED_RATIO: f64 = "spark.scheduler.minRegisteredResourcesRatio", Kind::Decimal { min: 0.0 }, Value("0.0"), "1.1.1", Application, Honoured,
+    SCHEDULER_MIN_REGISTERED_RATIO: f64 = "spark.scheduler.minRegisteredResourcesRatio", Kind::Decimal { min: 0.0 }, Value("0.0"), "1.1.1", Application, Planned,
         "Share of the wanted cores that must be registered before the first task";
-    SCHEDULER_MAX_REGISTERED_WAIT: Duration = "spark.scheduler.maxRegisteredResourcesWaitingTime", MILLISECONDS, Value("30s"), "1.1.1", Application, Honoured,
+    SCHEDULER_MAX_REGISTERED_WAIT: Duration = "spark.scheduler.maxRegisteredResourcesWaitingTime", MILLISECONDS, Value("30s"), "1.1.1", Application, Planned,
         "Longest wait for that share";
     SPECULATION: bool = "spark.speculation", Kind::Boolean, Value("false"), "0.6.0", Application, Planned,
         "Whether slow tasks get a second attempt";
@@ -92,7 +92,7 @@ properties! {
         "Whether the dispatcher restarts a failed driver";
     BLOCK_MANAGER_PORT: u16 = "spark.blockManager.port", PORT, Value("0"), "1.1.0", Application, Planned,
         "Port of an executor's shuffle server; 0 for any";
-    PORT_MAX_RETRIES: u64 = "spark.port.maxRetries", NOT_NEGATIVE, Value("16"), "1.1.1", Application, Honoured,
+    PORT_MAX_RETRIES: u64 = "spark.port.maxRetries", NOT_NEGATIVE, Value("16"), "1.1.1", Application, Planned,
         "Ports tried after one that is taken";
     UI_PORT: u16 = "spark.ui.port", PORT, Value("4040"), "0.7.0", Application, Planned,
         "Port of the web pages";
@@ -119,9 +119,9 @@ properties! {
         "Port of the shuffle service";
     SHUFFLE_CLEANER_INTERVAL: Duration = "spark.shuffle.cleaner.interval", SECONDS, Value("30s"), "2.0.0", Daemon, Planned,
         "How often the shuffle service looks for ended applications";
-    SHUFFLE_IO_MAX_RETRIES: u64 = "spark.shuffle.io.maxRetries", NOT_NEGATIVE, Value("3"), "1.2.0", Application, Honoured,
+    SHUFFLE_IO_MAX_RETRIES: u64 = "spark.shuffle.io.maxRetries", NOT_NEGATIVE, Value("3"), "1.2.0", Application, Planned,
         "Retries of a failed block read";
-    SHUFFLE_IO_RETRY_WAIT: Duration = "spark.shuffle.io.retryWait", SECONDS, Value("5s"), "1.2.1", Application, Honoured,
+    SHUFFLE_IO_RETRY_WAIT: Duration = "spark.shuffle.io.retryWait", SECONDS, Value("5s"), "1.2.1", Application, Planned,
         "Wait between them";
     REDUCER_MAX_SIZE_IN_FLIGHT: u64 = "spark.reducer.maxSizeInFlight", Kind::Bytes { unit: ByteUnit::Mib, min: 1 }, Value("48m"), "1.4.0", Application, Planned,
         "Bytes of map output fetched at once by a reduce task";
@@ -154,21 +154,21 @@ properties! {
         "Python that runs the script";
     CONNECT_PORT: u16 = "spark.connect.grpc.binding.port", PORT, Value("15002"), "3.4.0", Static, Honoured,
         "Port of the Connect server; spark-submit takes any free one";
-    CONNECT_ADDRESS: Option<String> = "spark.connect.grpc.binding.address", Kind::Text, Unset, "4.0.0", Static, Honoured,
+    CONNECT_ADDRESS: Option<String> = "spark.connect.grpc.binding.address", Kind::Text, Unset, "4.0.0", Static, Planned,
         "Address of the Connect server";
     CONNECT_AUTHENTICATE_TOKEN: Option<String> = "spark.connect.authenticate.token", Kind::Text, Unset, "4.0.0", Static, Honoured,
         "Bearer token that Connect clients must send";
-    CONNECT_MAX_INBOUND: u64 = "spark.connect.grpc.maxInboundMessageSize", SIZE, Value("128m"), "3.4.0", Static, Honoured,
+    CONNECT_MAX_INBOUND: u64 = "spark.connect.grpc.maxInboundMessageSize", SIZE, Value("128m"), "3.4.0", Static, Planned,
         "Largest message a Connect client may send";
-    CONNECT_ARROW_BATCH_SIZE: u64 = "spark.connect.grpc.arrow.maxBatchSize", SIZE, Value("4m"), "3.4.0", Session, Honoured,
+    CONNECT_ARROW_BATCH_SIZE: u64 = "spark.connect.grpc.arrow.maxBatchSize", SIZE, Value("4m"), "3.4.0", Session, Planned,
         "Largest Arrow batch sent to a client";
-    CONNECT_STREAM_MAX_DURATION: Duration = "spark.connect.execute.reattachable.senderMaxStreamDuration", MILLISECONDS, Value("2m"), "3.5.0", Session, Honoured,
+    CONNECT_STREAM_MAX_DURATION: Duration = "spark.connect.execute.reattachable.senderMaxStreamDuration", MILLISECONDS, Value("2m"), "3.5.0", Session, Planned,
         "After this time a response stream ends and the client reattaches";
-    CONNECT_STREAM_MAX_SIZE: u64 = "spark.connect.execute.reattachable.senderMaxStreamSize", SIZE, Value("1g"), "3.5.0", Session, Honoured,
+    CONNECT_STREAM_MAX_SIZE: u64 = "spark.connect.execute.reattachable.senderMaxStreamSize", SIZE, Value("1g"), "3.5.0", Session, Planned,
         "After this many bytes a response stream ends and the client reattaches";
-    CONNECT_REATTACHABLE: bool = "spark.connect.execute.reattachable.enabled", Kind::Boolean, Value("true"), "3.5.0", Static, Honoured,
+    CONNECT_REATTACHABLE: bool = "spark.connect.execute.reattachable.enabled", Kind::Boolean, Value("true"), "3.5.0", Static, Planned,
         "Whether operations outlive their response stream";
-    CONNECT_OBSERVER_RETRY_BUFFER: u64 = "spark.connect.execute.reattachable.observerRetryBufferSize", SIZE, Value("10m"), "3.5.0", Session, Honoured,
+    CONNECT_OBSERVER_RETRY_BUFFER: u64 = "spark.connect.execute.reattachable.observerRetryBufferSize", SIZE, Value("10m"), "3.5.0", Session, Planned,
         "Bytes kept for a client that reattaches";
     CONNECT_PLAN_COMPRESSION_THRESHOLD: u64 = "spark.connect.session.planCompression.threshold", SIZE, Value("10m"), "4.1.0", Session, Honoured,
         "Plans at least this large may come compressed";

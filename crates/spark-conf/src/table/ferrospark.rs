@@ -9,7 +9,7 @@ use crate::property::Status::{Honoured, Planned};
 properties! {
     LOCAL_EXECUTION: bool = "spark.ferrospark.localExecution.enabled", Kind::Boolean, Value("true"), "ferrospark", Session, Honoured,
         "Whether plans over tiny inputs, and all plans of a local master, run inside the driver process; false always makes stages and tasks";
-    LOCAL_EXECUTION_MAX_BYTES: u64 = "spark.ferrospark.localExecution.maxInputBytes", Kind::Bytes { unit: ByteUnit::Byte, min: 0 }, Value("4m"), "ferrospark", Session, Honoured,
+    LOCAL_EXECUTION_MAX_BYTES: u64 = "spark.ferrospark.localExecution.maxInputBytes", Kind::Bytes { unit: ByteUnit::Byte, min: 0 }, Value("4m"), "ferrospark", Session, Planned,
         "Input size up to which a plan counts as tiny on a cluster";
     EXECUTOR_REPORT: bool = "spark.ferrospark.executorReport.enabled", Kind::Boolean, Value("false"), "ferrospark", Application, Honoured,
         "Whether the driver prints at its end, for each executor, the tasks it ran and the shuffle bytes it read";
@@ -25,7 +25,7 @@ properties! {
         "How long an agent is left out";
     WAITING_REPORT_DELAY: Duration = "spark.ferrospark.waitingReport.delay", Kind::Duration { unit: TimeUnit::Millisecond }, Value("5s"), "ferrospark", Application, Honoured,
         "How long an application waits for resources before it says what for";
-    DRIVER_SECRET: Option<String> = "spark.ferrospark.connect.secret", Kind::Text, Computed("random per application"), "ferrospark", Application, Honoured,
+    DRIVER_SECRET: Option<String> = "spark.ferrospark.connect.secret", Kind::Text, Computed("random per application"), "ferrospark", Application, Planned,
         "Secret that clients of the driver's Connect port must know";
     EXECUTOR_ARCHIVE_DIRECTORY: Option<String> = "spark.ferrospark.executor.uri.directory", Kind::Text, Computed("the archive's name without its extension"), "ferrospark", Application, Honoured,
         "Top directory inside the archive of spark.executor.uri";

@@ -23,9 +23,9 @@ properties! {
         "Whether overflow, bad casts and the like are errors";
     ANSI_DOUBLE_QUOTED_IDENTIFIERS: bool = "spark.sql.ansi.doubleQuotedIdentifiers", BOOLEAN, Value("false"), "3.4.0", Session, Honoured,
         "Whether \"x\" is an identifier";
-    ANSI_ENFORCE_RESERVED: bool = "spark.sql.ansi.enforceReservedKeywords", BOOLEAN, Value("false"), "3.3.0", Session, Honoured,
+    ANSI_ENFORCE_RESERVED: bool = "spark.sql.ansi.enforceReservedKeywords", BOOLEAN, Value("false"), "3.3.0", Session, Planned,
         "Whether reserved words are refused as identifiers";
-    STORE_ASSIGNMENT_POLICY: String = "spark.sql.storeAssignmentPolicy", Kind::OneOf(&["ANSI", "LEGACY", "STRICT"]), Value("ANSI"), "3.0.0", Session, Honoured,
+    STORE_ASSIGNMENT_POLICY: String = "spark.sql.storeAssignmentPolicy", Kind::OneOf(&["ANSI", "LEGACY", "STRICT"]), Value("ANSI"), "3.0.0", Session, Planned,
         "Which casts an insert makes";
     CASE_SENSITIVE: bool = "spark.sql.caseSensitive", BOOLEAN, Value("false"), "1.4.0", Session, Honoured,
         "Whether names differ by case";
@@ -49,17 +49,17 @@ properties! {
         "Format where none is named";
     PARTITION_COLUMN_INFERENCE: bool = "spark.sql.sources.partitionColumnTypeInference.enabled", BOOLEAN, Value("true"), "1.5.0", Session, Honoured,
         "Whether the types of partition columns are inferred from their directories";
-    PARTITION_OVERWRITE_MODE: String = "spark.sql.sources.partitionOverwriteMode", Kind::OneOf(&["STATIC", "DYNAMIC"]), Value("STATIC"), "2.3.0", Session, Planned,
+    PARTITION_OVERWRITE_MODE: String = "spark.sql.sources.partitionOverwriteMode", Kind::OneOf(&["STATIC", "DYNAMIC"]), Value("STATIC"), "2.3.0", Session, Honoured,
         "Whether an overwrite clears all partitions or only those it writes";
-    PARQUET_COMPRESSION: String = "spark.sql.parquet.compression.codec", Kind::OneOf(&["none", "uncompressed", "snappy", "gzip", "lzo", "brotli", "lz4", "lz4_raw", "zstd"]), Value("snappy"), "1.1.1", Session, Honoured,
+    PARQUET_COMPRESSION: String = "spark.sql.parquet.compression.codec", Kind::OneOf(&["none", "uncompressed", "snappy", "gzip", "lzo", "brotli", "lz4", "lz4_raw", "zstd"]), Value("snappy"), "1.1.1", Session, Planned,
         "Compression of written Parquet files";
-    PARQUET_FILTER_PUSHDOWN: bool = "spark.sql.parquet.filterPushdown", BOOLEAN, Value("true"), "1.2.0", Session, Honoured,
+    PARQUET_FILTER_PUSHDOWN: bool = "spark.sql.parquet.filterPushdown", BOOLEAN, Value("true"), "1.2.0", Session, Planned,
         "Whether filters reach Parquet scans";
-    PARQUET_MERGE_SCHEMA: bool = "spark.sql.parquet.mergeSchema", BOOLEAN, Value("false"), "1.5.0", Session, Honoured,
+    PARQUET_MERGE_SCHEMA: bool = "spark.sql.parquet.mergeSchema", BOOLEAN, Value("false"), "1.5.0", Session, Planned,
         "Whether the schemas of all files are merged";
     PARQUET_BINARY_AS_STRING: bool = "spark.sql.parquet.binaryAsString", BOOLEAN, Value("false"), "1.1.1", Session, Planned,
         "Whether binary columns are read as text";
-    PARQUET_INT96_AS_TIMESTAMP: bool = "spark.sql.parquet.int96AsTimestamp", BOOLEAN, Value("true"), "1.3.0", Session, Honoured,
+    PARQUET_INT96_AS_TIMESTAMP: bool = "spark.sql.parquet.int96AsTimestamp", BOOLEAN, Value("true"), "1.3.0", Session, Planned,
         "Whether INT96 columns are timestamps";
     PARQUET_OUTPUT_TIMESTAMP: String = "spark.sql.parquet.outputTimestampType", Kind::OneOf(&["INT96", "TIMESTAMP_MICROS", "TIMESTAMP_MILLIS"]), Value("INT96"), "2.3.0", Session, Planned,
         "Type of written timestamps";
@@ -67,19 +67,19 @@ properties! {
         "Calendar of dates read from old files";
     PARQUET_REBASE_WRITE: String = "spark.sql.parquet.datetimeRebaseModeInWrite", REBASE, Value("CORRECTED"), "3.0.0", Session, Planned,
         "Calendar of written dates";
-    LEAF_PARALLELISM: Option<u64> = "spark.sql.leafNodeDefaultParallelism", COUNT, Unset, "3.2.0", Session, Honoured,
+    LEAF_PARALLELISM: Option<u64> = "spark.sql.leafNodeDefaultParallelism", COUNT, Unset, "3.2.0", Session, Planned,
         "Partitions of range and local data";
-    ADAPTIVE_ENABLED: bool = "spark.sql.adaptive.enabled", BOOLEAN, Value("true"), "1.6.0", Session, Planned,
+    ADAPTIVE_ENABLED: bool = "spark.sql.adaptive.enabled", BOOLEAN, Value("true"), "1.6.0", Session, Honoured,
         "Whether stages are planned anew from the sizes of finished ones";
-    ADAPTIVE_COALESCE: bool = "spark.sql.adaptive.coalescePartitions.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Planned,
+    ADAPTIVE_COALESCE: bool = "spark.sql.adaptive.coalescePartitions.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Honoured,
         "Whether small shuffle partitions are joined";
-    ADAPTIVE_COALESCE_PARALLELISM_FIRST: bool = "spark.sql.adaptive.coalescePartitions.parallelismFirst", BOOLEAN, Value("true"), "3.2.0", Session, Planned,
+    ADAPTIVE_COALESCE_PARALLELISM_FIRST: bool = "spark.sql.adaptive.coalescePartitions.parallelismFirst", BOOLEAN, Value("true"), "3.2.0", Session, Honoured,
         "Whether joined partitions stay small enough to use all cores";
-    ADAPTIVE_COALESCE_MIN_SIZE: u64 = "spark.sql.adaptive.coalescePartitions.minPartitionSize", SIZE, Value("1m"), "3.2.0", Session, Planned,
+    ADAPTIVE_COALESCE_MIN_SIZE: u64 = "spark.sql.adaptive.coalescePartitions.minPartitionSize", SIZE, Value("1m"), "3.2.0", Session, Honoured,
         "Least size of a joined partition";
     ADAPTIVE_COALESCE_INITIAL: Option<u64> = "spark.sql.adaptive.coalescePartitions.initialPartitionNum", COUNT, SameAs("spark.sql.shuffle.partitions"), "3.0.0", Session, Planned,
         "Shuffle partitions before joining";
-    ADAPTIVE_ADVISORY_SIZE: u64 = "spark.sql.adaptive.advisoryPartitionSizeInBytes", SIZE, Value("64m"), "3.0.0", Session, Planned,
+    ADAPTIVE_ADVISORY_SIZE: u64 = "spark.sql.adaptive.advisoryPartitionSizeInBytes", SIZE, Value("64m"), "3.0.0", Session, Honoured,
         "Size aimed at when partitions are joined or split";
     ADAPTIVE_SKEW_JOIN: bool = "spark.sql.adaptive.skewJoin.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Planned,
         "Whether skewed partitions of a join are split";
@@ -91,7 +91,7 @@ properties! {
         "Code generation";
     JOIN_PREFER_SORT_MERGE: bool = "spark.sql.join.preferSortMergeJoin", BOOLEAN, Value("true"), "2.0.0", Session, Planned,
         "Whether a sort-merge join is preferred to a shuffled hash join";
-    CROSS_JOIN_ENABLED: bool = "spark.sql.crossJoin.enabled", BOOLEAN, Value("true"), "2.0.0", Session, Honoured,
+    CROSS_JOIN_ENABLED: bool = "spark.sql.crossJoin.enabled", BOOLEAN, Value("true"), "2.0.0", Session, Planned,
         "Whether joins without condition are allowed";
     GROUP_BY_ORDINAL: bool = "spark.sql.groupByOrdinal", BOOLEAN, Value("true"), "2.0.0", Session, Honoured,
         "Whether numbers in GROUP BY are positions";
@@ -99,11 +99,11 @@ properties! {
         "Whether numbers in ORDER BY are positions";
     GROUP_BY_ALIASES: bool = "spark.sql.groupByAliases", BOOLEAN, Value("true"), "2.2.0", Session, Honoured,
         "Whether GROUP BY knows the aliases of the select list";
-    PIVOT_MAX_VALUES: u64 = "spark.sql.pivotMaxValues", COUNT, Value("10000"), "1.6.0", Session, Planned,
+    PIVOT_MAX_VALUES: u64 = "spark.sql.pivotMaxValues", COUNT, Value("10000"), "1.6.0", Session, Honoured,
         "Most values of a pivot without a list";
     TIMESTAMP_TYPE: String = "spark.sql.timestampType", Kind::OneOf(&["TIMESTAMP_LTZ", "TIMESTAMP_NTZ"]), Value("TIMESTAMP_LTZ"), "3.4.0", Session, Honoured,
         "What the type name TIMESTAMP means";
-    DECIMAL_PRECISION_LOSS: bool = "spark.sql.decimalOperations.allowPrecisionLoss", BOOLEAN, Value("true"), "2.3.1", Session, Honoured,
+    DECIMAL_PRECISION_LOSS: bool = "spark.sql.decimalOperations.allowPrecisionLoss", BOOLEAN, Value("true"), "2.3.1", Session, Planned,
         "Whether decimal results that need more than 38 digits lose scale";
     TIME_PARSER_POLICY: String = "spark.sql.legacy.timeParserPolicy", Kind::OneOf(&["EXCEPTION", "LEGACY", "CORRECTED"]), Value("CORRECTED"), "3.0.0", Session, Planned,
         "Which date patterns are understood";
@@ -127,13 +127,13 @@ properties! {
         "Whether ${name} in SQL text is replaced";
     REDACTION_OPTIONS: String = "spark.sql.redaction.options.regex", Kind::Text, Value("(?i)url"), "2.2.2", Session, Planned,
         "Options whose values are hidden";
-    COLUMN_NAME_OF_CORRUPT: String = "spark.sql.columnNameOfCorruptRecord", Kind::Text, Value("_corrupt_record"), "1.2.0", Session, Honoured,
+    COLUMN_NAME_OF_CORRUPT: String = "spark.sql.columnNameOfCorruptRecord", Kind::Text, Value("_corrupt_record"), "1.2.0", Session, Planned,
         "Column that takes malformed input";
-    JSON_GENERATOR_IGNORE_NULL: bool = "spark.sql.jsonGenerator.ignoreNullFields", BOOLEAN, Value("true"), "3.0.0", Session, Honoured,
+    JSON_GENERATOR_IGNORE_NULL: bool = "spark.sql.jsonGenerator.ignoreNullFields", BOOLEAN, Value("true"), "3.0.0", Session, Planned,
         "Whether null fields are left out of written JSON";
-    DEFAULT_CATALOG: String = "spark.sql.defaultCatalog", Kind::Text, Value("spark_catalog"), "3.0.0", Session, Honoured,
+    DEFAULT_CATALOG: String = "spark.sql.defaultCatalog", Kind::Text, Value("spark_catalog"), "3.0.0", Session, Planned,
         "Catalog at the start of a session";
-    RUN_SQL_ON_FILES: bool = "spark.sql.runSQLOnFiles", BOOLEAN, Value("true"), "1.6.0", Session, Honoured,
+    RUN_SQL_ON_FILES: bool = "spark.sql.runSQLOnFiles", BOOLEAN, Value("true"), "1.6.0", Session, Planned,
         "Whether format.`path` may stand for a table";
 
     ARROW_PYSPARK: bool = "spark.sql.execution.arrow.pyspark.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Honoured,
@@ -187,7 +187,7 @@ properties! {
         "Where tables are remembered";
     SQL_EXTENSIONS: Vec<String> = "spark.sql.extensions", Kind::List, Value(""), "2.2.0", Static, Ignored("there is no JVM"),
         "Extension classes";
-    GLOBAL_TEMP_DATABASE: String = "spark.sql.globalTempDatabase", Kind::Text, Value("global_temp"), "2.1.0", Static, Honoured,
+    GLOBAL_TEMP_DATABASE: String = "spark.sql.globalTempDatabase", Kind::Text, Value("global_temp"), "2.1.0", Static, Planned,
         "Database of global temporary views";
     UI_RETAINED_EXECUTIONS: u64 = "spark.sql.ui.retainedExecutions", NUMBER, Value("1000"), "1.5.0", Static, Planned,
         "Finished queries the pages remember";
