@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
 /// Nothing takes so long unless it is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn send(address: &str, request: Request<Full<Bytes>>) -> Response<Incoming> {
     let socket = TcpStream::connect(address).await.unwrap();
