@@ -53,14 +53,17 @@ def rss_mib(pid):
     return 0.0
 
 
-def programs(pid, word):
-    """Members of the family which run our program in the part `word`."""
+PARTS = {"submit": b"submit", "executor": b"org.apache.spark.executor.CoarseGrainedExecutorBackend"}
+
+
+def programs(pid, part):
+    """Members of the family which run this part of our program."""
     for member in family(pid):
         try:
             words = Path(f"/proc/{member}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"ferrospark") and word.encode() in words[1:3]:
+        if words[0].endswith(b"ferrospark") and PARTS[part] in words[1:3]:
             yield member
 
 
