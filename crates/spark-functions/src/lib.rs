@@ -27,6 +27,7 @@ mod operators;
 mod regexes;
 mod signature;
 mod strings;
+pub mod task;
 mod text;
 mod time;
 pub mod types;
@@ -48,7 +49,6 @@ pub use literal::literal;
 pub use literal::scalar_value;
 pub use misc::{SPARK_VERSION, extract_value};
 pub use operators::{case, in_list, normalize_key};
-pub use udf::for_partition;
 pub use window::{Bound, Frame, WindowCall, is_window, window};
 
 /// What the meaning of a function depends on besides its arguments.
@@ -299,6 +299,8 @@ const BUILT: &[&str] = &[
     "user",
     "uuid",
     "version",
+    "window",
+    "window_time",
 ];
 
 /// Functions whose result types or arguments need code; each answers `None` for names that are not its own.

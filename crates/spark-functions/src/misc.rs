@@ -22,14 +22,14 @@ pub(crate) const FUNCTIONS: &[Function] =
 pub(crate) const DEFINITIONS: &[Definition] = &[
     Definition::nullable("raise_error", raise_error).failing().volatile(),
     Definition::never_null("monotonically_increasing_id", |args| {
-        let (partition, first) = (args.partition(), args.first_row());
+        let (partition, first) = args.place();
         numbers::<Int64Type>(args.rows, |row| {
             Ok(Some((partition << 33) + (first + row as u64) as i64))
         })
     })
     .volatile(),
     Definition::never_null("spark_partition_id", |args| {
-        let partition = i32::try_from(args.partition()).unwrap_or(0);
+        let partition = i32::try_from(args.place().0).unwrap_or(0);
         numbers::<Int32Type>(args.rows, |_| Ok(Some(partition)))
     })
     .volatile(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType as Arrow, Field, FieldRef};
@@ -20,6 +20,7 @@ use spark_sql_parser::error::SparkError;
 
 use crate::errors::{external, internal};
 use crate::math::Random;
+use crate::task::with_state;
 
 /// What a value that cannot be computed turns into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,14 +136,8 @@ pub(crate) struct SparkScalar {
     pub(crate) definition: &'static Definition,
     pub(crate) params: Params,
     signature: Signature,
-    state: State,
-}
-
-/// What functions such as `rand` and `monotonically_increasing_id` carry from batch to batch of one task.
-#[derive(Default)]
-pub(crate) struct State {
-    pub rows_seen: AtomicU64,
-    pub random: Mutex<Option<Random>>,
+    /// Tells uses apart that look the same, so that each counts its own rows.
+    id: u64,
 }
 
 impl std::fmt::Debug for SparkScalar {
@@ -171,6 +166,7 @@ impl Hash for SparkScalar {
 
 impl SparkScalar {
     pub(crate) fn new(definition: &'static Definition, params: Params) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let signature = Signature::one_of(
             vec![
                 datafusion::logical_expr::TypeSignature::Nullary,
@@ -178,7 +174,7 @@ impl SparkScalar {
             ],
             definition.volatility,
         );
-        Self { definition, params, signature, state: State::default() }
+        Self { definition, params, signature, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     fn is_infix(&self) -> bool {
@@ -262,7 +258,7 @@ impl ScalarUDFImpl for SparkScalar {
             && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let values = args.args.into_iter().map(plain_text).collect::<Result<Vec<_>>>()?;
-        let call = Args { values: &values, rows, params: &self.params, state: &self.state };
+        let call = Args { values: &values, rows, params: &self.params, id: self.id };
         let result = (self.definition.eval)(&call)?;
         if result.data_type() != &self.params.result {
             return internal_err!(
@@ -305,28 +301,26 @@ pub(crate) struct Args<'a> {
     pub values: &'a [ColumnarValue],
     pub rows: usize,
     pub params: &'a Params,
-    pub state: &'a State,
+    id: u64,
 }
 
 impl Args<'_> {
-    /// The task's partition, from the end of the text that [`for_partition`] wrote.
-    pub(crate) fn partition(&self) -> i64 {
-        let (_, partition) = self.params.text.split_once(PARTITION).unwrap_or_default();
-        partition.parse().unwrap_or(0)
-    }
-
-    /// Numbers of the rows of this batch within the task, and the generator seeded as the call says.
+    /// The generator seeded as the call says for the task's partition.
     pub(crate) fn with_random<T>(&self, draw: impl FnOnce(&mut Random) -> Result<T>) -> Result<T> {
-        let mut random =
-            self.state.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (seed, _) = self.params.text.split_once(PARTITION).unwrap_or((&self.params.text, ""));
-        let seed: i64 = seed.parse().unwrap_or(0);
-        draw(random.get_or_insert_with(|| Random::new(seed.wrapping_add(self.partition()))))
+        let seed: i64 = self.params.text.parse().unwrap_or(0);
+        with_state(self.id, |partition, state| {
+            let seed = seed.wrapping_add(i64::try_from(partition).unwrap_or(0));
+            draw(state.random.get_or_insert_with(|| Random::new(seed)))
+        })
     }
 
-    /// Number within the task of this batch's first row.
-    pub(crate) fn first_row(&self) -> u64 {
-        self.state.rows_seen.fetch_add(self.rows as u64, Ordering::Relaxed)
+    /// The task's partition, and the number within the task of this batch's first row.
+    pub(crate) fn place(&self) -> (i64, u64) {
+        with_state(self.id, |partition, state| {
+            let first = state.rows_seen;
+            state.rows_seen += self.rows as u64;
+            (i64::try_from(partition).unwrap_or(0), first)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -466,21 +460,4 @@ pub(crate) const SAFE: &str = "safe";
 /// Helper for kernels: an `External` error.
 pub(crate) fn fail<T>(error: SparkError) -> Result<T> {
     Err(external(error))
-}
-
-/// Separates a call's text from the partition of the task that runs it.
-const PARTITION: &str = "@partition=";
-
-/// The function as one task of a stage must run it, for functions whose values depend on the partition; `None` for all
-/// others. Each task needs its own, since it counts the rows it has seen.
-#[must_use]
-pub fn for_partition(function: &ScalarUDF, partition: usize) -> Option<Arc<ScalarUDF>> {
-    let ours = function.inner().downcast_ref::<SparkScalar>()?;
-    if ours.definition.volatility != Volatility::Volatile {
-        return None;
-    }
-    let (text, _) = ours.params.text.split_once(PARTITION).unwrap_or((&ours.params.text, ""));
-    let text = format!("{text}{PARTITION}{partition}");
-    let params = Params { text, ..ours.params.clone() };
-    Some(Arc::new(ScalarUDF::new_from_impl(SparkScalar::new(ours.definition, params))))
 }

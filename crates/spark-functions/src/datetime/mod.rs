@@ -5,6 +5,7 @@ mod parts;
 mod pattern;
 mod shift;
 mod texts;
+mod window;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -18,8 +19,13 @@ use crate::udf::{Definition, Mode, Params, ours};
 
 pub(crate) const FUNCTION_TABLES: [&[Function]; 4] =
     [parts::FUNCTIONS, shift::FUNCTIONS, texts::FUNCTIONS, make::FUNCTIONS];
-pub(crate) const DEFINITION_TABLES: [&[Definition]; 4] =
-    [parts::DEFINITIONS, shift::DEFINITIONS, texts::DEFINITIONS, make::DEFINITIONS];
+pub(crate) const DEFINITION_TABLES: [&[Definition]; 5] = [
+    parts::DEFINITIONS,
+    shift::DEFINITIONS,
+    texts::DEFINITIONS,
+    make::DEFINITIONS,
+    window::DEFINITIONS,
+];
 
 pub(crate) use pattern::Pattern;
 
@@ -92,6 +98,7 @@ pub(crate) fn build(call: &Call) -> Result<Option<Expr>, SparkError> {
             args.push(call.coerced(call.len() - 1, &DataType::TimestampNtz)?);
             call.ours("convert_timezone", args, &DataType::TimestampNtz).map(Some)
         }
+        "window" | "window_time" => window::build(call),
         _ => make::build(call),
     }
 }

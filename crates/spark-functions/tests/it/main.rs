@@ -8,3 +8,4 @@ mod harness;
 mod operators;
 mod sql;
 mod table;
+mod task;
