@@ -269,11 +269,23 @@ impl PhysicalExtensionCodec for StageCodec {
         "window function"
     );
 
+    fn try_encode_higher_order_function(
+        &self,
+        node: &HigherOrderUDF,
+        buf: &mut Vec<u8>,
+    ) -> Result<()> {
+        buf.extend(crate::plugins::encode_higher_order(node).unwrap_or_default());
+        Ok(())
+    }
+
     fn try_decode_higher_order_function(
         &self,
         name: &str,
-        _buf: &[u8],
+        buf: &[u8],
     ) -> Result<Arc<HigherOrderUDF>> {
+        if !buf.is_empty() {
+            return crate::plugins::decode_higher_order(name, buf);
+        }
         KNOWN.higher_order.get(name).cloned().ok_or_else(|| {
             internal_datafusion_err!("higher order function {name} is not known here")
         })

@@ -8,7 +8,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::RwLock;
 
 pub(crate) use spark_functions::codec::{
-    decode_udaf, decode_udf, decode_udwf, encode_udaf, encode_udf, encode_udwf,
+    decode_higher_order, decode_udaf, decode_udf, decode_udwf, encode_higher_order, encode_udaf,
+    encode_udf, encode_udwf,
 };
 
 /// How the plan nodes of another crate travel.

@@ -141,7 +141,8 @@ fn in_partition_order(
         );
         let (sender, plan, context) = (builder.tx(), Arc::clone(&plan), Arc::clone(&context));
         builder.spawn(async move {
-            let mut batches = plan.execute(partition, context)?;
+            let batches = plan.execute(partition, context)?;
+            let mut batches = spark_functions::task::scoped(batches, partition);
             while let Some(batch) = batches.next().await {
                 let failed = batch.is_err();
                 if sender.send(batch).await.is_err() || failed {

@@ -22,7 +22,7 @@ use crate::nodes::{ShuffleInput, ShuffleWriteExec};
 use crate::protocol::{
     MapOutput, Task, TaskError, TaskFinished, TaskMetrics, TaskResult, task_finished,
 };
-use crate::writer::{Written, write_map_output};
+use crate::writer::{MapTask, Written, write_map_output};
 
 /// What a task counts while it runs.
 #[derive(Default)]
@@ -103,6 +103,7 @@ async fn execute(
     let partition = task.partition as usize;
     if let Some(write) = plan.downcast_ref::<ShuffleWriteExec>() {
         let rows = write.input().execute(partition, Arc::clone(&context))?;
+        let rows = spark_functions::task::scoped(rows, partition);
         let block = BlockId::Shuffle {
             shuffle: write.shuffle(),
             map_partition: task.partition,
@@ -112,11 +113,8 @@ async fn execute(
         let Written { sizes, rows, bytes } = write_map_output(
             rows,
             write.routing(),
-            partition,
-            partitions,
-            block,
+            MapTask { block, partition, partitions, compression: shared.compression() },
             &shared.store,
-            shared.compression(),
             &context,
         )
         .await?;
@@ -124,7 +122,7 @@ async fn execute(
         metrics.bytes_written = bytes;
         return Ok(task_finished::Outcome::MapOutput(MapOutput { sizes }));
     }
-    let rows = plan.execute(partition, context)?;
+    let rows = spark_functions::task::scoped(plan.execute(partition, context)?, partition);
     let result = collect(shared, rows, task.task, stage.inline_bytes(), metrics).await?;
     Ok(task_finished::Outcome::Result(result))
 }
