@@ -152,7 +152,7 @@ fn read_own(store: &ShuffleStore, wanted: &Wanted, segments: Range<u32>) -> Resu
             .map(|segment| block.read_segment(segment))
             .collect()
     });
-    Ok(read.map_err(|error| fetch_failed(wanted.block(), false, error.to_string()))?)
+    read.map_err(|error| fetch_failed(wanted.block(), false, error.to_string()))
 }
 
 /// Streams blocks, cutting their pieces at the borders of messages.

@@ -41,24 +41,32 @@ pub(crate) struct Written {
     pub(crate) bytes: u64,
 }
 
+/// Which map output is written, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MapTask {
+    pub(crate) block: BlockId,
+    /// The map partition, of so many.
+    pub(crate) partition: usize,
+    pub(crate) partitions: usize,
+    pub(crate) compression: Compression,
+}
+
 /// Drains a stream into a block.
 pub(crate) async fn write_map_output(
     mut input: SendableRecordBatchStream,
     routing: &Partitioning,
-    map_partition: usize,
-    map_partitions: usize,
-    block: BlockId,
+    map: MapTask,
     store: &ShuffleStore,
-    compression: Compression,
     context: &TaskContext,
 ) -> Result<Written> {
+    let MapTask { block, partition, partitions, compression } = map;
     let schema = input.schema();
     if routing.partition_count() == 1 {
         return write_one_segment(input, block, store, compression).await;
     }
     let mut rows = 0;
     let mut buffer = RowBuffer {
-        router: Router::new(routing, map_partition, map_partitions)?,
+        router: Router::new(routing, partition, partitions)?,
         batches: Vec::new(),
         pieces: (0..routing.partition_count()).map(|_| Vec::new()).collect(),
         bytes: 0,
@@ -177,15 +185,15 @@ struct Run {
 
 impl RowBuffer {
     fn add(&mut self, batch: RecordBatch, context: &TaskContext) -> Result<()> {
-        let bytes = batch.get_array_memory_size().min(BUFFER_BYTES);
-        let full = self.bytes + bytes > BUFFER_BYTES || self.reservation.try_grow(bytes).is_err();
-        if full {
-            self.spill(context)?;
-            // One batch must be held in any case.
-            self.reservation.grow(bytes);
-        }
+        let before = self.batches.len();
+        self.route(batch)?;
+        // Counted as they are kept: a batch that comes in may be a part of a much larger one.
+        let bytes = self.batches[before..].iter().map(RecordBatch::get_array_memory_size).sum();
         self.bytes += bytes;
-        self.route(batch)
+        if self.reservation.try_grow(bytes).is_err() || self.bytes > BUFFER_BYTES {
+            self.spill(context)?;
+        }
+        Ok(())
     }
 
     fn route(&mut self, batch: RecordBatch) -> Result<()> {
@@ -337,5 +345,98 @@ impl RowBuffer {
             }
         }
         Ok(writer.commit().map_err(store_error)?.sizes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+    use datafusion::execution::memory_pool::FairSpillPool;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::physical_expr::expressions::Column;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+    use crate::batches::BatchDecoder;
+
+    const BLOCK: BlockId = BlockId::Shuffle { shuffle: 0, map_partition: 0, task: 0 };
+
+    fn batch(number: i64) -> RecordBatch {
+        let ids = number * 1000..(number + 1) * 1000;
+        let keys: Int64Array = ids.clone().map(|id| (id % 7 != 0).then_some(id % 100)).collect();
+        let texts = StringArray::from_iter_values(ids.clone().map(|id| format!("row {id}")));
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(Int64Array::from_iter_values(ids)) as ArrayRef, false),
+            ("key", Arc::new(keys), true),
+            ("text", Arc::new(texts), false),
+        ])
+        .unwrap()
+    }
+
+    /// The rows of each reduce partition, and the number of bytes.
+    async fn written(routing: Partitioning, pool_bytes: usize) -> Vec<Vec<(i64, Option<i64>)>> {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ShuffleStore::in_directory("app", directory.path()).unwrap();
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
+            .build_arc()
+            .unwrap();
+        let context = TaskContext::default().with_runtime(runtime);
+        let schema = batch(0).schema();
+        let input = futures::stream::iter((0..20).map(|number| Ok(batch(number))));
+        let input = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), input));
+        let map =
+            MapTask { block: BLOCK, partition: 0, partitions: 1, compression: Compression::None };
+        let written = write_map_output(input, &routing, map, &store, &context).await.unwrap();
+        assert_eq!(written.rows, 20_000);
+        assert_eq!(written.sizes.len(), routing.partition_count());
+        let block = store.read(BLOCK).unwrap();
+        (0..written.sizes.len() as u32)
+            .map(|segment| {
+                let bytes = block.read_segment(segment).unwrap();
+                BatchDecoder::new(Arc::clone(&schema), bytes)
+                    .flat_map(|batch| {
+                        let batch = batch.unwrap();
+                        let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+                        let keys = batch.column(1).as_primitive::<Int64Type>().iter();
+                        ids.into_iter().zip(keys.collect::<Vec<_>>()).collect::<Vec<_>>()
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    fn by_key(partitions: usize) -> Partitioning {
+        Partitioning::Hash(vec![Arc::new(Column::new("key", 1))], partitions)
+    }
+
+    #[tokio::test]
+    async fn rows_go_by_key_in_their_order() {
+        let segments = written(by_key(13), 1 << 30).await;
+        let mut home = std::collections::HashMap::new();
+        let mut ids = Vec::new();
+        for (segment, rows) in segments.iter().enumerate() {
+            assert!(rows.is_sorted_by_key(|(id, _)| *id));
+            for (id, key) in rows {
+                assert_eq!(*home.entry(*key).or_insert(segment), segment, "key {key:?}");
+                ids.push(*id);
+            }
+        }
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(0..20_000));
+    }
+
+    #[tokio::test]
+    async fn runs_on_disk_make_the_same_output() {
+        // A batch is some 40 kB: every few of them become a run.
+        assert_eq!(written(by_key(13), 150_000).await, written(by_key(13), 1 << 30).await);
+        assert_eq!(written(by_key(13), 1).await, written(by_key(13), 1 << 30).await);
+    }
+
+    #[tokio::test]
+    async fn round_robin_deals_rows_out_evenly() {
+        let segments = written(Partitioning::RoundRobinBatch(8), 1 << 30).await;
+        assert!(segments.iter().all(|rows| rows.len() == 2500));
     }
 }

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn nothing_smaller_than_the_minimum_is_made() {
         let runs = coalescing().runs(&[1000; 200], 16);
-        assert_eq!(runs, [0..200]);
+        assert_eq!(runs, vec![Range { start: 0, end: 200 }]);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn no_partition_is_lost_when_all_are_empty() {
-        assert_eq!(coalescing().runs(&[0; 7], 2), [0..7]);
+        assert_eq!(coalescing().runs(&[0; 7], 2), vec![Range { start: 0, end: 7 }]);
     }
 
     #[test]

@@ -160,3 +160,26 @@ fn data_files(directory: &std::path::Path) -> usize {
         })
         .sum()
 }
+
+/// Results beyond the size that travels with a task's end wait in files of the driver.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_results_come_whole_and_in_order() {
+    let context = session(4);
+    let cluster = Cluster::two().await;
+    let batches = (0..3_i64)
+        .map(|partition| {
+            let ids = Int64Array::from_iter_values(partition * 400_000..(partition + 1) * 400_000);
+            vec![RecordBatch::try_from_iter([("n", Arc::new(ids) as ArrayRef)]).unwrap()]
+        })
+        .collect::<Vec<_>>();
+    let schema = batches[0][0].schema();
+    let table = datafusion::datasource::MemTable::try_new(schema, batches).unwrap();
+    let frame = context.read_table(Arc::new(table)).unwrap();
+    let frame = frame.filter((col("n") % lit(5)).not_eq(lit(3))).unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let answer = cluster.run(&context, plan).await.unwrap();
+    let numbers = answer.iter().flat_map(|batch| {
+        batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()
+    });
+    assert!(numbers.eq((0..1_200_000).filter(|n| n % 5 != 3)));
+}

@@ -1,5 +1,7 @@
 //! Staged answers against plain DataFusion's: in one executor, in two, in processes that die.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod cluster;
 mod codec;
 mod failures;
