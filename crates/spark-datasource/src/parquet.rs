@@ -169,8 +169,8 @@ fn merge_types(
             format!(
                 "Failed merging schemas: \"{}\" and \"{}\" are not the same type. Give the schema, or read \
                  the files apart.",
-                crate::schema::sql_name(left),
-                crate::schema::sql_name(&right)
+                left.sql(),
+                right.sql()
             ),
         )),
     }
@@ -472,8 +472,10 @@ impl TableProvider for ParquetTable {
                 Column::Partition(column) => file_count + column,
             })
             .collect();
-        let mut options = TableParquetOptions::default();
-        options.global = state.config_options().execution.parquet.clone();
+        let mut options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
         options.global.coerce_int96 = Some("us".to_owned());
         options.global.coerce_int96_tz = Some(UTC.to_owned());
         options.global.schema_force_view_types = false;

@@ -9,7 +9,7 @@ use spark_sql_parser::types::DataType;
 
 use crate::error::Result;
 use crate::path::DEFAULT_PARTITION;
-use crate::schema::{UTC, sql_name, to_arrow};
+use crate::schema::{UTC, to_arrow};
 use crate::values::datetime;
 use crate::values::number::{self, BigDecimal};
 use crate::values::pattern::Pattern;
@@ -95,11 +95,11 @@ pub(crate) fn value(
             format!(
                 "The value '{text}' of the partition column `{column}` cannot be read as {}. Correct the \
                  directory's name, or give the column another type in the schema.",
-                sql_name(data_type)
+                data_type.sql()
             ),
         )
         .with("expression", format!("'{text}'"))
-        .with("targetType", format!("\"{}\"", sql_name(data_type)))
+        .with("targetType", format!("\"{}\"", data_type.sql()))
     })
 }
 

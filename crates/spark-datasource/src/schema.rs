@@ -3,49 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{
-    DataType as ArrowType, Field as ArrowField, Fields, IntervalUnit, Schema as ArrowSchema,
-    SchemaRef, TimeUnit,
+    DataType as ArrowType, Field as ArrowField, IntervalUnit, Schema as ArrowSchema, SchemaRef,
 };
+pub(crate) use spark_functions::types::{UTC, to_arrow};
 use spark_sql_parser::types::{DataType, Field, Schema};
-
-/// The zone that all instants carry inside the engine.
-pub(crate) const UTC: &str = "UTC";
-
-/// Arrow's type for a Spark type.
-pub(crate) fn to_arrow(data_type: &DataType) -> ArrowType {
-    match data_type {
-        DataType::Null => ArrowType::Null,
-        DataType::Boolean => ArrowType::Boolean,
-        DataType::Byte => ArrowType::Int8,
-        DataType::Short => ArrowType::Int16,
-        DataType::Integer => ArrowType::Int32,
-        DataType::Long => ArrowType::Int64,
-        DataType::Float => ArrowType::Float32,
-        DataType::Double => ArrowType::Float64,
-        DataType::Decimal { precision, scale } => ArrowType::Decimal128(*precision, *scale),
-        DataType::String | DataType::Char(_) | DataType::Varchar(_) => ArrowType::Utf8,
-        DataType::Binary | DataType::Variant => ArrowType::Binary,
-        DataType::Date => ArrowType::Date32,
-        DataType::Timestamp => ArrowType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-        DataType::TimestampNtz => ArrowType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::CalendarInterval => ArrowType::Interval(IntervalUnit::MonthDayNano),
-        DataType::YearMonthInterval { .. } => ArrowType::Interval(IntervalUnit::YearMonth),
-        DataType::DayTimeInterval { .. } => ArrowType::Duration(TimeUnit::Microsecond),
-        DataType::Array { element, contains_null } => {
-            ArrowType::List(Arc::new(ArrowField::new("element", to_arrow(element), *contains_null)))
-        }
-        DataType::Map { key, value, value_contains_null } => {
-            let entries = ArrowType::Struct(Fields::from(vec![
-                ArrowField::new("key", to_arrow(key), false),
-                ArrowField::new("value", to_arrow(value), *value_contains_null),
-            ]));
-            ArrowType::Map(Arc::new(ArrowField::new("entries", entries, false)), false)
-        }
-        DataType::Struct(schema) => {
-            ArrowType::Struct(schema.fields.iter().map(arrow_field).collect())
-        }
-    }
-}
 
 fn arrow_field(field: &Field) -> ArrowField {
     ArrowField::new(&field.name, to_arrow(&field.data_type), field.nullable)
@@ -152,41 +113,5 @@ fn type_as_nullable(data_type: &DataType) -> DataType {
         },
         DataType::Struct(schema) => DataType::Struct(as_nullable(schema)),
         other => other.clone(),
-    }
-}
-
-/// The type in the words of an error message, as `DataType.sql`.
-pub(crate) fn sql_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "VOID".into(),
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Byte => "TINYINT".into(),
-        DataType::Short => "SMALLINT".into(),
-        DataType::Integer => "INT".into(),
-        DataType::Long => "BIGINT".into(),
-        DataType::Float => "FLOAT".into(),
-        DataType::Double => "DOUBLE".into(),
-        DataType::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
-        DataType::String => "STRING".into(),
-        DataType::Char(length) => format!("CHAR({length})"),
-        DataType::Varchar(length) => format!("VARCHAR({length})"),
-        DataType::Binary => "BINARY".into(),
-        DataType::Date => "DATE".into(),
-        DataType::Timestamp => "TIMESTAMP".into(),
-        DataType::TimestampNtz => "TIMESTAMP_NTZ".into(),
-        DataType::CalendarInterval => "INTERVAL".into(),
-        DataType::YearMonthInterval { .. } => "INTERVAL YEAR TO MONTH".into(),
-        DataType::DayTimeInterval { .. } => "INTERVAL DAY TO SECOND".into(),
-        DataType::Array { element, .. } => format!("ARRAY<{}>", sql_name(element)),
-        DataType::Map { key, value, .. } => format!("MAP<{}, {}>", sql_name(key), sql_name(value)),
-        DataType::Struct(schema) => {
-            let fields: Vec<String> = schema
-                .fields
-                .iter()
-                .map(|field| format!("{}: {}", field.name, sql_name(&field.data_type)))
-                .collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
-        DataType::Variant => "VARIANT".into(),
     }
 }

@@ -10,7 +10,7 @@ use super::sink::{Flow, Sink};
 use crate::error::{self, Result};
 use crate::options::Options;
 use crate::path;
-use crate::schema::{nullable_field, sql_name};
+use crate::schema::nullable_field;
 
 /// The options of a text read: `TextOptions`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ pub(crate) fn default_schema() -> Schema {
 pub(crate) fn check_types(schema: &Schema) -> Result<()> {
     for field in &schema.fields {
         if !matches!(field.data_type, DataType::String | DataType::Char(_) | DataType::Varchar(_)) {
-            let name = sql_name(&field.data_type);
+            let name = field.data_type.sql();
             return Err(error::unsupported_type("Text", &field.name, &name));
         }
     }

@@ -27,7 +27,7 @@ enum Item {
     Text(String),
     /// Letter and how often it stands there.
     Field(char, usize),
-    Optional(Vec<Item>),
+    Optional(Vec<Self>),
 }
 
 /// A compiled pattern.

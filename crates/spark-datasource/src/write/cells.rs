@@ -245,13 +245,15 @@ fn write_day_time(out: &mut Vec<u8>, micros: i64, start: u8, end: u8) {
     let sign = if micros < 0 { "-" } else { "" };
     let all = micros.unsigned_abs();
     let (seconds, fraction) = (all / 1_000_000, all % 1_000_000);
-    let per_unit = [86_400, 3600, 60, 1];
     let (start, end) = (usize::from(start.min(3)), usize::from(end.min(3)));
     let _ = write!(out, "INTERVAL '{sign}");
     let mut rest = seconds;
-    for unit in start..=end {
-        let value = rest / per_unit[unit];
-        rest %= per_unit[unit];
+    for (unit, length) in [86_400, 3600, 60, 1].into_iter().enumerate() {
+        if !(start..=end).contains(&unit) {
+            continue;
+        }
+        let value = rest / length;
+        rest %= length;
         let _ = match unit {
             _ if unit == start => write!(out, "{value}"),
             1 => write!(out, " {value:02}"),

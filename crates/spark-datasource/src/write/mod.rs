@@ -30,7 +30,6 @@ pub(crate) use parquet::SPARK_SCHEMA_KEY;
 use crate::error::{self, Result};
 use crate::options::Options;
 use crate::path;
-use crate::schema::sql_name;
 use crate::source::{Format, SourceContext, blocking};
 use crate::text::compression::Codec;
 
@@ -267,7 +266,7 @@ fn check_columns(
             is_supported(format, &field.data_type)
         };
         if !supported {
-            let name = sql_name(&field.data_type);
+            let name = field.data_type.sql();
             return Err(error::unsupported_type(format.name(), &field.name, &name));
         }
     }

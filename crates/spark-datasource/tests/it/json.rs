@@ -82,7 +82,7 @@ async fn schemas_are_merged() {
           1.2345678901234568e41
         "{\"a\":\"\"}\n" []
           struct<a:string>
-  
+          (empty)
         "{\"a\":[]}\n{\"a\":[null]}\n" []
           struct<a:array<string>>
           []
@@ -119,8 +119,8 @@ async fn schemas_are_merged() {
           [1]
         "{}\n{}\n" []
           struct<>
-  
-  
+          (empty)
+          (empty)
         "" []
           struct<>
         "{\"a\":null}\n" []
@@ -318,7 +318,7 @@ async fn text_files() {
           b
           c
           d
-  
+          (empty)
             e
         struct<value:string>
           a\nb\n

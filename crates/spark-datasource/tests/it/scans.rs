@@ -111,9 +111,9 @@ async fn projection_pruning_and_display() {
         TextScanExec: format=csv, files=1, partitions=1, projection=[k, s]
           2|z
         TextScanExec: format=csv, files=2, partitions=1, projection=[]
-  
-  
-  
+          (empty)
+          (empty)
+          (empty)
         EmptyExec
         TextScanExec: format=csv, files=2, partitions=1, projection=[i, s, d, k], limit=1
           1|x|1.5|1

@@ -157,7 +157,9 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> String {
                 .iter()
                 .map(|column| column.value(row).to_string().escape_debug().to_string())
                 .collect();
-            out.push_str(&format!("  {}\n", cells.join("|")));
+            let line = cells.join("|");
+            // A blank line would be lost in an expectation.
+            out.push_str(&format!("  {}\n", if line.is_empty() { "(empty)" } else { &line }));
         }
     }
     out

@@ -142,9 +142,17 @@ async fn odd_strings_are_quoted_as_by_univocity() {
     .enumerate()
     {
         let target = directory.path().join(number.to_string());
-        write(&session, &[batch.clone()], &target, format, SaveMode::default(), &[], options)
-            .await
-            .unwrap();
+        write(
+            &session,
+            std::slice::from_ref(&batch),
+            &target,
+            format,
+            SaveMode::default(),
+            &[],
+            options,
+        )
+        .await
+        .unwrap();
         let suffix = if format == "text" { "txt" } else { format };
         out.push_str(&format!("{format} {options:?}\n{:?}\n", content(&target, suffix)));
     }

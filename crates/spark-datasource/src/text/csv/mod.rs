@@ -15,7 +15,6 @@ use super::mode::ParseMode;
 use super::scan::RecordReader;
 use crate::error::{self, Result};
 use crate::options::Options;
-use crate::schema::sql_name;
 use crate::source::SourceContext;
 use crate::values::pattern::Pattern;
 use crate::values::zone::Zone;
@@ -107,7 +106,7 @@ impl CsvScan {
             .map(|index| {
                 let field = &columns.fields[*index];
                 ColumnBuilder::new(&field.data_type).ok_or_else(|| {
-                    error::unsupported_type("CSV", &field.name, &sql_name(&field.data_type))
+                    error::unsupported_type("CSV", &field.name, &field.data_type.sql())
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -135,7 +134,7 @@ pub(crate) fn check_types(schema: &Schema) -> Result<()> {
         );
         let supported = !has_parts && ColumnBuilder::new(&field.data_type).is_some();
         if !supported {
-            let name = sql_name(&field.data_type);
+            let name = field.data_type.sql();
             return Err(error::unsupported_type("CSV", &field.name, &name));
         }
     }

@@ -143,6 +143,9 @@ pub(crate) fn split(
     let mut splitter = Splitter { dialect, text, bytes, at, multi_line, tokens };
     loop {
         splitter.value();
+        if !multi_line && splitter.tokens.len() >= wanted {
+            return bytes.len();
+        }
         if splitter.at_delimiter() {
             splitter.at += dialect.delimiter.len();
         } else {
@@ -236,9 +239,14 @@ impl Splitter<'_> {
     }
 
     fn unquoted(&mut self, start: usize) {
-        while !self.at_value_end(self.at) {
-            self.at += 1;
-        }
+        let rest = &self.bytes[self.at..];
+        let length = match (&self.dialect.delimiter[..], self.multi_line) {
+            ([delimiter], false) => memchr(*delimiter, rest),
+            ([delimiter], true) => memchr::memchr2(*delimiter, b'\n', rest),
+            (delimiter, false) => memmem::find(rest, delimiter),
+            (_, true) => (0..rest.len()).find(|length| self.at_value_end(self.at + length)),
+        };
+        self.at = length.map_or(self.bytes.len(), |length| self.at + length);
         let (start, end) = trim(self.dialect, self.bytes, start, self.at);
         let doubled = self.dialect.delimiter.len() > 1
             && self.at >= self.bytes.len()

@@ -17,7 +17,6 @@ use super::mode::ParseMode;
 use super::scan::RecordReader;
 use crate::error::{self, Result};
 use crate::options::Options;
-use crate::schema::sql_name;
 use crate::source::SourceContext;
 use crate::values::zone::Zone;
 
@@ -102,7 +101,7 @@ impl JsonScan {
 
 fn builder(name: &str, data_type: &DataType) -> Result<ColumnBuilder> {
     ColumnBuilder::new(data_type)
-        .ok_or_else(|| error::unsupported_type("JSON", name, &sql_name(data_type)))
+        .ok_or_else(|| error::unsupported_type("JSON", name, &data_type.sql()))
 }
 
 /// Refuses columns that JSON has no form for.
