@@ -3,6 +3,10 @@
 use datafusion::error::DataFusionError;
 use spark_sql_parser::error::{ErrorKind, SparkError};
 
+/// The message by which a plan reports that a scalar subquery had a second row.
+pub(crate) const TOO_MANY_ROWS: &str =
+    "More than one row returned by a subquery used as an expression.";
+
 pub type Result<T, E = SparkError> = std::result::Result<T, E>;
 
 /// Wraps a Spark error so that it passes through DataFusion unharmed.
@@ -14,6 +18,19 @@ pub fn external(error: SparkError) -> DataFusionError {
 /// Finds the Spark error inside a DataFusion error, or makes an internal one of its text.
 #[must_use]
 pub fn from_datafusion(error: DataFusionError) -> SparkError {
+    let error = spark_error_of(error);
+    if error.text.contains(TOO_MANY_ROWS) || error.text.contains("returned more than one row") {
+        return SparkError::new(
+            ErrorKind::Runtime,
+            "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+            "21000",
+            TOO_MANY_ROWS,
+        );
+    }
+    error
+}
+
+fn spark_error_of(error: DataFusionError) -> SparkError {
     match error.find_root() {
         DataFusionError::External(cause) => {
             if let Some(spark) = cause.downcast_ref::<SparkError>() {
@@ -43,16 +60,7 @@ pub fn from_datafusion(error: DataFusionError) -> SparkError {
         }
         _ => {}
     }
-    let text = error.strip_backtrace();
-    if text.contains("more than one row") {
-        return SparkError::new(
-            ErrorKind::Runtime,
-            "SCALAR_SUBQUERY_TOO_MANY_ROWS",
-            "21000",
-            "More than one row returned by a subquery used as an expression.",
-        );
-    }
-    internal(text)
+    internal(error.strip_backtrace())
 }
 
 pub(crate) fn internal(text: impl Into<String>) -> SparkError {

@@ -5,7 +5,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Case;
 use datafusion::scalar::ScalarValue;
 use spark_sql_parser::ast;
-use spark_sql_parser::types::DataType;
+use spark_sql_parser::types::{DataType, Schema};
 
 use super::Analyzer;
 use super::scope::{Meaning, Scope};
@@ -297,6 +297,21 @@ impl Analyzer<'_> {
         spark_functions::case(operand, resolved, otherwise, &self.context(scope.schema))
     }
 
+    /// A row with the field names of another one: `(a, b) IN ((1, 2))` compares by position.
+    fn renamed_row(&self, row: Expr, names: &Schema, scope: &Scope<'_>) -> Result<Expr> {
+        let DataType::Struct(own) = self.type_of(&row, scope.schema)? else { return Ok(row) };
+        let same = own.fields.iter().zip(&names.fields).all(|(a, b)| a.name == b.name);
+        if same || own.fields.len() != names.fields.len() {
+            return Ok(row);
+        }
+        let mut args = Vec::with_capacity(own.fields.len() * 2);
+        for (from, to) in own.fields.iter().zip(&names.fields) {
+            args.push(Expr::Literal(ScalarValue::Utf8(Some(to.name.clone())), None));
+            args.push(get_field(row.clone(), from.name.as_str()));
+        }
+        self.scalar("named_struct", args, scope.schema)
+    }
+
     fn in_list(
         &self,
         expr: &ast::Expr,
@@ -305,9 +320,17 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
     ) -> Result<Expr> {
         let value = self.expression(expr, scope)?;
+        let row = match self.type_of(&value, scope.schema)? {
+            DataType::Struct(schema) => Some(schema),
+            _ => None,
+        };
         let mut items = Vec::with_capacity(list.len());
         for item in list {
-            items.push(self.expression(item, scope)?);
+            let item = self.expression(item, scope)?;
+            items.push(match &row {
+                Some(schema) => self.renamed_row(item, schema, scope)?,
+                None => item,
+            });
         }
         spark_functions::in_list(value, items, negated, &self.context(scope.schema))
     }

@@ -81,7 +81,17 @@ impl Analyzer<'_> {
                 let rel = aliased(rel, alias, columns)?;
                 Ok(self.hinted(rel, alias, env))
             }
-            K::With { ctes, recursive: _, input } => self.with(ctes, input, env),
+            K::With { ctes, recursive, input } => {
+                if *recursive
+                    && let Some(cte) = ctes.iter().find(|c| refers_to(&c.relation, &c.name))
+                {
+                    return Err(unsupported(format!(
+                        "the recursion of {} in WITH RECURSIVE",
+                        errors::quoted(std::slice::from_ref(&cte.name))
+                    )));
+                }
+                self.with(ctes, input, env)
+            }
             K::Deduplicate { input, columns, all_columns } => {
                 let rel = self.relation(input, env)?;
                 self.deduplicate(rel, columns, *all_columns)
@@ -521,6 +531,17 @@ impl Analyzer<'_> {
             _ => Ok(rel),
         }
     }
+}
+
+/// Whether a relation names a table.
+fn refers_to(relation: &Relation, name: &str) -> bool {
+    let mut found = false;
+    crate::visit::each_relation(relation, &mut |r| {
+        if let RelationKind::NamedTable { name: parts, .. } = &r.kind {
+            found |= matches!(parts.as_slice(), [only] if only.eq_ignore_ascii_case(name));
+        }
+    });
+    found
 }
 
 /// The table a hint's parameter names.

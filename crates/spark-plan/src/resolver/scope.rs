@@ -132,9 +132,17 @@ impl Analyzer<'_> {
             return Ok(Some(found));
         }
         let mut frame = scope.env.outer;
+        let mut levels = 0;
         while let Some(outer) = frame {
+            levels += 1;
             let fields: Vec<&OutputField> = outer.fields.iter().collect();
             match lookup(&fields, name, plan_id, self.case_sensitive) {
+                Lookup::One(_) if levels > 1 => {
+                    return Err(errors::unsupported(format!(
+                        "the column {} of a query two levels around a subquery; join the queries instead",
+                        errors::quoted(name)
+                    )));
+                }
                 Lookup::One(found) => {
                     return Ok(Some(Meaning::Outer {
                         field: found.field,

@@ -35,7 +35,47 @@ impl Analyzer<'_> {
             )
             .with("number", rel.fields.len().to_string()));
         }
-        Ok(Expr::ScalarSubquery(subquery(rel.plan)))
+        let plan = if is_correlated(&rel.plan) { self.single_row(rel)? } else { rel.plan };
+        Ok(Expr::ScalarSubquery(subquery(plan)))
+    }
+
+    /// DataFusion takes a correlated scalar subquery only if it is aggregated; others become their first value, with
+    /// an error where there is a second one.
+    fn single_row(&self, rel: Rel) -> Result<LogicalPlan> {
+        if is_aggregated(&rel.plan) {
+            return Ok(rel.plan);
+        }
+        let (input, checked) = match &rel.plan {
+            LogicalPlan::Limit(limit) if takes_one(limit) => (limit.input.as_ref().clone(), false),
+            plan => (plan.clone(), true),
+        };
+        let Some(field) = rel.fields.first() else { return Ok(rel.plan) };
+        let schema = Arc::clone(input.schema());
+        let first = super::call::plain_aggregate("first", vec![field.column()]);
+        let first = spark_functions::aggregate(first, &self.context(&schema))?;
+        let count = super::call::plain_aggregate("count", Vec::new());
+        let count = spark_functions::aggregate(count, &self.context(&schema))?;
+        let (plan, exprs) = self.aggregate_node(input, Vec::new(), vec![first, count])?;
+        let [first, count] = exprs.as_slice() else {
+            return Err(crate::errors::internal("a subquery lost its aggregates"));
+        };
+        let schema = Arc::clone(plan.schema());
+        let value = if checked {
+            let text = Expr::Literal(
+                ScalarValue::Utf8(Some(crate::errors::TOO_MANY_ROWS.to_owned())),
+                None,
+            );
+            let error = self.scalar("raise_error", vec![text], &schema)?;
+            spark_functions::case(
+                None,
+                vec![(count.clone().gt(number(1)), error)],
+                Some(first.clone()),
+                &self.context(&schema),
+            )?
+        } else {
+            first.clone()
+        };
+        super::project(plan, vec![value.alias(fresh_name(&field.name))])
     }
 
     pub(super) fn exists(
@@ -144,7 +184,9 @@ impl Analyzer<'_> {
         {
             return self.counted_in(rel.plan, value, column, negated, scope);
         }
-        if let ([_], [column]) = (values.as_slice(), columns.as_slice()) {
+        // DataFusion's null-aware join does not know which rows of a correlated subquery belong to an outer row.
+        let joins = !(negated && is_correlated(&rel.plan));
+        if let ([_], [column], true) = (values.as_slice(), columns.as_slice(), joins) {
             let same = matches!(column, Expr::Column(_));
             if !same {
                 let name = fresh_name(&rel.fields[0].name);
@@ -159,7 +201,7 @@ impl Analyzer<'_> {
                 negated,
             }));
         }
-        // Several columns: a correlated EXISTS; NOT IN fails on a row for which the comparison is not plainly false.
+        // Otherwise a correlated EXISTS; NOT IN fails on a row for which the comparison is not plainly false.
         let mut predicate: Option<Expr> = None;
         for (value, column) in values.into_iter().zip(columns) {
             let outer = self.as_outer(value, scope)?;
@@ -191,6 +233,23 @@ impl Analyzer<'_> {
             .map_err(crate::errors::from_datafusion)?;
         Ok(outer.data)
     }
+}
+
+/// Whether a plan has at most one row for each outer row because it aggregates.
+fn is_aggregated(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => is_aggregated(&projection.input),
+        LogicalPlan::Filter(filter) => is_aggregated(&filter.input),
+        LogicalPlan::Aggregate(_) => true,
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        _ => false,
+    }
+}
+
+/// LIMIT 1 over rows in no order.
+fn takes_one(limit: &datafusion::logical_expr::Limit) -> bool {
+    let one = matches!(limit.fetch.as_deref(), Some(Expr::Literal(ScalarValue::Int64(Some(1)), _)));
+    one && limit.skip.is_none() && !matches!(limit.input.as_ref(), LogicalPlan::Sort(_))
 }
 
 /// Whether the expression stands in a filter, where DataFusion makes joins of predicate subqueries.

@@ -598,6 +598,18 @@ async fn harder_queries() {
             "SELECT team FROM people GROUP BY team HAVING EXISTS (SELECT 1 FROM teams WHERE code = team) ORDER BY team",
             "SELECT id FROM people WHERE sum(id) > 1 AND rank() OVER (ORDER BY id) = 1",
             "SELECT p.id FROM people p JOIN teams t ON p.team = t.code AND p.id IN (SELECT 1) ORDER BY id",
+            "SELECT id, (SELECT title FROM teams WHERE code = team) t FROM people ORDER BY id",
+            "SELECT title, (SELECT id FROM people WHERE code = team) t FROM teams",
+            "SELECT title, (SELECT id FROM people WHERE code = team LIMIT 1) IS NULL t FROM teams ORDER BY title",
+            "SELECT id FROM people WHERE (id, name) IN ((1, 'Ann'), (2, 'x'))",
+            "SELECT code FROM teams t WHERE EXISTS (SELECT 1 FROM people p WHERE EXISTS (SELECT 1 FROM people q WHERE q.team = t.code))",
+            "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r",
+            "SELECT d, sum(x) OVER (ORDER BY d RANGE BETWEEN INTERVAL 1 DAY PRECEDING AND CURRENT ROW) s FROM VALUES (date'2020-01-01', 1), (date'2020-01-02', 2), (date'2020-01-05', 3) t(d, x) ORDER BY d",
+            "SELECT max(age) FROM people GROUP BY team ORDER BY team",
+            "SELECT team, count(DISTINCT name), sum(DISTINCT age), count(*) FROM people GROUP BY team ORDER BY team",
+            "SELECT id, rank() OVER (PARTITION BY team ORDER BY sum(age)) r FROM people GROUP BY id, team ORDER BY id",
+            "SELECT a.id, t.code FROM people a FULL JOIN teams t ON a.age > 26 AND t.code < 'B' ORDER BY 1, 2",
+            "SELECT id FROM people p WHERE team NOT IN (SELECT code FROM teams t WHERE t.title > p.name) ORDER BY id",
             "SELECT (SELECT id FROM people)",
             "SELECT count(DISTINCT x), sum(DISTINCT x) FROM VALUES (1.0D), (1.0D), (-0.0D), (0.0D), (NULL) t(x)",
             "SELECT x, count(*) FROM VALUES (0.0D), (-0.0D), (double('NaN')), (double('NaN')) t(x) GROUP BY x ORDER BY x",
@@ -704,6 +716,88 @@ async fn harder_queries() {
             |id |
             +---+
             |1  |
+            +---+
+            > SELECT id, (SELECT title FROM teams WHERE code = team) t FROM people ORDER BY id
+            +---+-----+
+            |id |t    |
+            +---+-----+
+            |1  |Alpha|
+            |2  |Beta |
+            |3  |Alpha|
+            |4  |NULL |
+            +---+-----+
+            > SELECT title, (SELECT id FROM people WHERE code = team) t FROM teams
+            [SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000
+            > SELECT title, (SELECT id FROM people WHERE code = team LIMIT 1) IS NULL t FROM teams ORDER BY title
+            +-----+-----+
+            |title|t    |
+            +-----+-----+
+            |Alpha|false|
+            |Beta |false|
+            |Gamma|true |
+            +-----+-----+
+            > SELECT id FROM people WHERE (id, name) IN ((1, 'Ann'), (2, 'x'))
+            +---+
+            |id |
+            +---+
+            |1  |
+            +---+
+            > SELECT code FROM teams t WHERE EXISTS (SELECT 1 FROM people p WHERE EXISTS (SELECT 1 FROM people q WHERE q.team = t.code))
+            [UNSUPPORTED_FEATURE] The feature is not supported: the column `t`.`code` of a query two levels around a subquery; join the queries instead. SQLSTATE: 0A000
+            > WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r
+            [UNSUPPORTED_FEATURE] The feature is not supported: the recursion of `r` in WITH RECURSIVE. SQLSTATE: 0A000
+            > SELECT d, sum(x) OVER (ORDER BY d RANGE BETWEEN INTERVAL 1 DAY PRECEDING AND CURRENT ROW) s FROM VALUES (date'2020-01-01', 1), (date'2020-01-02', 2), (date'2020-01-05', 3) t(d, x) ORDER BY d
+            +----------+---+
+            |d         |s  |
+            +----------+---+
+            |2020-01-01|1  |
+            |2020-01-02|3  |
+            |2020-01-05|3  |
+            +----------+---+
+            > SELECT max(age) FROM people GROUP BY team ORDER BY team
+            +--------+
+            |max(age)|
+            +--------+
+            |41      |
+            |30      |
+            |NULL    |
+            +--------+
+            > SELECT team, count(DISTINCT name), sum(DISTINCT age), count(*) FROM people GROUP BY team ORDER BY team
+            +----+--------------------+-----------------+--------+
+            |team|count(DISTINCT name)|sum(DISTINCT age)|count(1)|
+            +----+--------------------+-----------------+--------+
+            |NULL|0                   |41               |1       |
+            |A   |2                   |55               |2       |
+            |B   |1                   |NULL             |1       |
+            +----+--------------------+-----------------+--------+
+            > SELECT id, rank() OVER (PARTITION BY team ORDER BY sum(age)) r FROM people GROUP BY id, team ORDER BY id
+            +---+---+
+            |id |r  |
+            +---+---+
+            |1  |2  |
+            |2  |1  |
+            |3  |1  |
+            |4  |1  |
+            +---+---+
+            > SELECT a.id, t.code FROM people a FULL JOIN teams t ON a.age > 26 AND t.code < 'B' ORDER BY 1, 2
+            +----+----+
+            |id  |code|
+            +----+----+
+            |NULL|B   |
+            |NULL|C   |
+            |1   |A   |
+            |2   |NULL|
+            |3   |NULL|
+            |4   |A   |
+            +----+----+
+            > SELECT id FROM people p WHERE team NOT IN (SELECT code FROM teams t WHERE t.title > p.name) ORDER BY id
+            +---+
+            |id |
+            +---+
+            |1  |
+            |2  |
+            |3  |
+            |4  |
             +---+
             > SELECT (SELECT id FROM people)
             [SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000
