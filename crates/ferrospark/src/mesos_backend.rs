@@ -129,6 +129,10 @@ impl SchedulerBackend for MesosBackend {
         self.send(Command::Demand(demand));
     }
 
+    fn tells_losses(&self) -> bool {
+        true
+    }
+
     fn kill_executor(&self, executor: &str) {
         self.send(Command::Kill(executor.to_owned()));
     }

@@ -80,7 +80,7 @@ async fn script(session: &DirectSession, text: &str, header: bool) -> anyhow::Re
     let mut terminate = signal(SignalKind::terminate())?;
     let all = async {
         for statement in spark_sql_parser::parse_script(text) {
-            if let Err(error) = run(session, &statement, header).await {
+            if let Err(error) = run(session, statement, header).await {
                 exit::note(&format!("error: {error}"));
                 return ExitCode::from(1);
             }
@@ -158,7 +158,7 @@ async fn interactive(session: &DirectSession, header: bool) -> anyhow::Result<Ex
                 }
                 for statement in spark_sql_parser::parse_script(&text) {
                     let outcome = tokio::select! {
-                        outcome = run(session, &statement, header) => outcome,
+                        outcome = run(session, statement, header) => outcome,
                         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("the statement was cancelled")),
                     };
                     if let Err(error) = outcome {

@@ -22,6 +22,12 @@ pub trait SchedulerBackend: Send + Sync {
     /// The work that waits changed. Called from the engine's loop: it must not block.
     fn demand_changed(&self, _demand: Demand) {}
 
+    /// Whether it tells soon why an executor is gone, by [`Engine::executor_lost`]: then a broken
+    /// connection alone is not held against the tasks.
+    fn tells_losses(&self) -> bool {
+        false
+    }
+
     /// Ends an executor.
     fn kill_executor(&self, _executor: &str) {}
 

@@ -351,6 +351,10 @@ pub(crate) enum Command {
     Disconnected {
         connection: u64,
     },
+    /// Nobody told why this connection broke.
+    Unexplained {
+        connection: u64,
+    },
     ExecutorLost {
         executor: String,
         loss: ExecutorLoss,

@@ -36,6 +36,10 @@ const BATCH: usize = 256;
 /// How often silent executors are looked for.
 const SILENCE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a cluster manager may take to tell why an executor's connection broke. Mesos takes some
+/// milliseconds; meanwhile tasks of other executors go on.
+const LOSS_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What the loop needs of the world.
 pub(super) struct Surroundings {
     pub(super) options: EngineOptions,
@@ -138,18 +142,10 @@ impl EngineLoop {
                 self.executors.heard(&executor);
                 self.message(&executor, kind);
             }
-            Command::Disconnected { connection } => {
-                if let Some(executor) = self.executors.of(connection).map(str::to_owned) {
-                    self.lost(
-                        &executor,
-                        ExecutorLoss {
-                            message: format!("Executor {executor} exited or its connection broke")
-                                .into(),
-                            caused_by_app: true,
-                            map_output: MapOutputFate::Lost,
-                        },
-                    );
-                }
+            Command::Disconnected { connection } => self.disconnected(connection),
+            Command::Unexplained { connection } => {
+                let message = "its connection broke, and the cluster manager knows of no crash";
+                self.connection_lost(connection, message, false);
             }
             Command::ExecutorLost { executor, loss } => self.lost(&executor, loss),
             Command::BackendStarted => self.demand_changed(),
@@ -222,6 +218,28 @@ impl EngineLoop {
         self.surroundings.slots.store(slots, std::sync::atomic::Ordering::Relaxed);
         let ids = self.executors.ids().cloned().collect();
         self.surroundings.executors.send_replace(ids);
+    }
+
+    /// A cluster manager soon tells whether the executor crashed or was killed; without one, a broken
+    /// stream is all there will ever be.
+    fn disconnected(&mut self, connection: u64) {
+        let backend = self.surroundings.backend.lock().clone();
+        if self.stopping || !backend.is_some_and(|backend| backend.tells_losses()) {
+            return self.connection_lost(connection, "it exited or its connection broke", true);
+        }
+        let handle = self.surroundings.handle.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LOSS_PATIENCE).await;
+            handle.send(Command::Unexplained { connection });
+        });
+    }
+
+    /// Nothing happens if the executor was taken as lost, or came back, meanwhile.
+    fn connection_lost(&mut self, connection: u64, message: &str, caused_by_app: bool) {
+        let Some(executor) = self.executors.of(connection).map(str::to_owned) else { return };
+        let message = format!("Executor {executor} is lost: {message}").into();
+        let loss = ExecutorLoss { message, caused_by_app, map_output: MapOutputFate::Lost };
+        self.lost(&executor, loss);
     }
 
     fn lost(&mut self, executor: &str, loss: ExecutorLoss) {
