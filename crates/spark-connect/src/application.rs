@@ -125,9 +125,7 @@ fn is_tiny(plan: &LogicalPlan) -> bool {
 
 fn table_rows(scan: &datafusion::logical_expr::TableScan) -> Option<usize> {
     let provider = datafusion::datasource::source_as_provider(&scan.source).ok()?;
-    if provider.downcast_ref::<datafusion::datasource::MemTable>().is_none() {
-        return None;
-    }
+    provider.downcast_ref::<datafusion::datasource::MemTable>()?;
     let statistics = provider.statistics()?;
     statistics.num_rows.get_value().copied()
 }

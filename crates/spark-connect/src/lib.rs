@@ -17,7 +17,7 @@ pub mod service;
 pub mod session;
 mod write;
 
-#[expect(clippy::all, unreachable_pub, reason = "generated code")]
+#[expect(unreachable_pub, reason = "generated code")]
 mod generated {
     tonic::include_proto!("spark.connect.SparkConnectService");
 }

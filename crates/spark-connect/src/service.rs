@@ -151,7 +151,7 @@ impl SparkConnectService for ConnectService {
                 }
                 Ok(Err(error)) => operation.finish(Err(session.errors.status(error))),
                 Err(panic) => {
-                    operation.finish(Err(session.errors.status(panicked(panic.as_ref()))))
+                    operation.finish(Err(session.errors.status(panicked(panic.as_ref()))));
                 }
             }
         });

@@ -32,16 +32,7 @@ fn check(master: &str, cluster_flags: &[&str]) {
     // The program names its master itself; the command line names another one.
     let output = script("bin/spark-submit")
         .args(["--master", "local[1]"])
-        .args(
-            cluster_flags
-                .iter()
-                .filter(|flag| !flag.contains("shuffle.partitions"))
-                .copied()
-                .collect::<Vec<_>>()
-                .split(|flag| *flag == "--conf")
-                .filter(|rest| !rest.is_empty())
-                .flat_map(|rest| [&["--conf"][..], rest].concat()),
-        )
+        .args(cluster_flags)
         .args(["examples/settings_in_code.py", master])
         .output()
         .unwrap();

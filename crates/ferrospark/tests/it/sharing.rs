@@ -21,10 +21,7 @@ fn running_tasks(cluster: &Cluster) -> Vec<usize> {
     cluster
         .frameworks()
         .iter()
-        .map(|framework| {
-            let tasks = framework["tasks"].as_array().map_or(0, Vec::len);
-            tasks
-        })
+        .map(|framework| framework["tasks"].as_array().map_or(0, Vec::len))
         .collect()
 }
 

@@ -249,14 +249,14 @@ fn relation_kind(
             right: crosstab.col2.clone(),
         },
         RelType::Cov(cov) => single_aggregate(
-            input(cov.input.as_deref(), lookup)?,
+            *input(cov.input.as_deref(), lookup)?,
             "covar_samp",
             &cov.col1,
             &cov.col2,
             "cov",
         ),
         RelType::Corr(corr) => single_aggregate(
-            input(corr.input.as_deref(), lookup)?,
+            *input(corr.input.as_deref(), lookup)?,
             "corr",
             &corr.col1,
             &corr.col2,
@@ -294,7 +294,7 @@ fn optional(
 }
 
 fn single_aggregate(
-    input: Box<Relation>,
+    input: Relation,
     function: &str,
     left: &str,
     right: &str,
@@ -302,7 +302,7 @@ fn single_aggregate(
 ) -> RelationKind {
     let call = Expr::call(function, vec![Expr::column(left), Expr::column(right)]);
     RelationKind::Aggregate(Box::new(Aggregate {
-        input: *input,
+        input,
         grouping: Grouping::Expressions(Vec::new()),
         aggregates: vec![call.alias(name)],
         select_list: false,
