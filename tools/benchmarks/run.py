@@ -1,6 +1,8 @@
 """The benchmarks: engines side by side in one run, so that ratios mean something on a noisy machine.
 
-    run.py DATA DATAFUSION_PYTHON ROUNDS
+    run.py DATA DATAFUSION_PYTHON ROUNDS [PART…]
+
+Parts: start, first, idle, tpch; all when none is named.
 """
 
 import json
@@ -14,6 +16,7 @@ HOME = Path(__file__).resolve().parents[2]
 QUERIES = str(HOME / "tools/benchmarks/queries.py")
 TICKS = os.sysconf("SC_CLK_TCK")
 STAGED = ["--conf", "spark.ferrospark.localExecution.enabled=false", "--conf", "spark.sql.shuffle.partitions=200"]
+FIXED = [*STAGED, "--conf", "spark.sql.adaptive.coalescePartitions.enabled=false"]
 CLUSTER = ["--conf", "spark.ferrospark.localExecution.enabled=false"]
 
 
@@ -100,9 +103,10 @@ def tpch(data, peer, rounds):
         Engine("datafusion", [peer, QUERIES, "datafusion", data]),
         Engine("local[2]", [*submit("local[2]", []), data]),
         Engine("local[2], stages of 200 partitions", [*submit("local[2]", STAGED), data]),
+        Engine("local[2], stages of 200 partitions, none joined", [*submit("local[2]", FIXED), data]),
         Engine("local-cluster[2,1,4096]", [*submit("local-cluster[2,1,4096]", CLUSTER), data]),
     ]
-    idle = engines[3].process.pid
+    idle = engines[-1].process.pid
     for engine in engines:
         engine.round()  # warm
         engine.rounds.clear()
@@ -210,10 +214,14 @@ def main():
 
     data, peer, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with tempfile.TemporaryDirectory() as folder:
-        start_up()
-        first_result(Path(folder))
-        idle(Path(folder))
-    tpch(data, peer, rounds)
+        parts = {
+            "start": start_up,
+            "first": lambda: first_result(Path(folder)),
+            "idle": lambda: idle(Path(folder)),
+            "tpch": lambda: tpch(data, peer, rounds),
+        }
+        for part in sys.argv[4:] or parts:
+            parts[part]()
 
 
 main()

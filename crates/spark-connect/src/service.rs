@@ -29,11 +29,38 @@ pub struct ConnectService {
     sessions: Arc<Sessions>,
 }
 
+/// A request within a session: the user, the session's id and the server-side id that the client saw last.
+trait InSession {
+    fn session(&self) -> (Option<&sc::UserContext>, &str, Option<&str>);
+}
+
+macro_rules! in_session {
+    ($($request:ident)*) => {$(
+        impl InSession for sc::$request {
+            fn session(&self) -> (Option<&sc::UserContext>, &str, Option<&str>) {
+                let observed = self.client_observed_server_side_session_id.as_deref();
+                (self.user_context.as_ref(), &self.session_id, observed)
+            }
+        }
+    )*};
+}
+
+in_session! {
+    ExecutePlanRequest AnalyzePlanRequest ConfigRequest AddArtifactsRequest ArtifactStatusesRequest InterruptRequest
+    ReattachExecuteRequest ReleaseExecuteRequest FetchErrorDetailsRequest CloneSessionRequest GetStatusRequest
+}
+
 type ResponseStream = Pin<Box<dyn Stream<Item = Result<sc::ExecutePlanResponse, Status>> + Send>>;
 
 impl ConnectService {
     pub(crate) fn new(application: Arc<dyn Application>, sessions: Arc<Sessions>) -> Self {
         Self { application, sessions }
+    }
+
+    /// The session that a request names, made at its first request.
+    fn session(&self, request: &impl InSession) -> Result<Arc<ConnectSession>, Status> {
+        let (user, session_id, observed) = request.session();
+        self.sessions.get(user, session_id, observed)
     }
 
     fn limits(session: &ConnectSession) -> StreamLimits {
@@ -115,11 +142,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::ExecutePlanRequest>,
     ) -> Result<Response<Self::ExecutePlanStream>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let id = request.operation_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         if uuid::Uuid::parse_str(&id).is_err() {
             return Err(invalid_handle(
@@ -163,11 +186,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::AnalyzePlanRequest>,
     ) -> Result<Response<sc::AnalyzePlanResponse>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let analyze = request.analyze.ok_or_else(|| session.errors.status(missing("analysis")))?;
         let work = execute::analyze(&session, Arc::clone(&self.application), analyze);
         let result = match std::panic::AssertUnwindSafe(work).catch_unwind().await {
@@ -186,11 +205,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::ConfigRequest>,
     ) -> Result<Response<sc::ConfigResponse>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let operation = request
             .operation
             .and_then(|operation| operation.op_type)
@@ -217,11 +232,7 @@ impl SparkConnectService for ConnectService {
             let session = match &session {
                 Some(session) => Arc::clone(session),
                 None => {
-                    let found = self.sessions.get(
-                        message.user_context.as_ref(),
-                        &message.session_id,
-                        message.client_observed_server_side_session_id.as_deref(),
-                    )?;
+                    let found = self.session(&message)?;
                     session = Some(Arc::clone(&found));
                     found
                 }
@@ -244,11 +255,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::ArtifactStatusesRequest>,
     ) -> Result<Response<sc::ArtifactStatusesResponse>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let statuses = request.names.into_iter().map(|name| {
             let exists = session.has_artifact(&name);
             (name, sc::artifact_statuses_response::ArtifactStatus { exists })
@@ -266,11 +273,7 @@ impl SparkConnectService for ConnectService {
     ) -> Result<Response<sc::InterruptResponse>, Status> {
         use sc::interrupt_request::{Interrupt, InterruptType};
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let interrupted_ids = match (request.interrupt_type(), &request.interrupt) {
             (InterruptType::All, _) => session.interrupt(|_| true),
             (InterruptType::Tag, Some(Interrupt::OperationTag(tag))) => {
@@ -293,11 +296,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::ReattachExecuteRequest>,
     ) -> Result<Response<Self::ReattachExecuteStream>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let operation = session.operation(&request.operation_id)?;
         if !operation.reattachable {
             return Err(invalid_cursor("NOT_REATTACHABLE", "The cursor is not reattachable."));
@@ -311,11 +310,7 @@ impl SparkConnectService for ConnectService {
     ) -> Result<Response<sc::ReleaseExecuteResponse>, Status> {
         use sc::release_execute_request::Release;
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let known = session.operation(&request.operation_id).ok();
         match (&known, request.release) {
             (Some(_), Some(Release::ReleaseAll(_))) => {
@@ -354,11 +349,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::FetchErrorDetailsRequest>,
     ) -> Result<Response<sc::FetchErrorDetailsResponse>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let error = session.errors.details(&request.error_id);
         Ok(Response::new(sc::FetchErrorDetailsResponse {
             server_side_session_id: session.server_id.clone(),
@@ -373,11 +364,7 @@ impl SparkConnectService for ConnectService {
         request: Request<sc::CloneSessionRequest>,
     ) -> Result<Response<sc::CloneSessionResponse>, Status> {
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let id = request.new_session_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let new = self.sessions.clone_session(&session, &id)?;
         Ok(Response::new(sc::CloneSessionResponse {
@@ -395,11 +382,7 @@ impl SparkConnectService for ConnectService {
         use sc::get_status_response::OperationStatus;
         use sc::get_status_response::operation_status::OperationState as Wire;
         let request = request.into_inner();
-        let session = self.sessions.get(
-            request.user_context.as_ref(),
-            &request.session_id,
-            request.client_observed_server_side_session_id.as_deref(),
-        )?;
+        let session = self.session(&request)?;
         let ids = match request.operation_status {
             Some(wanted) if !wanted.operation_ids.is_empty() => wanted.operation_ids,
             Some(_) => session.operations().iter().map(|operation| operation.id.clone()).collect(),

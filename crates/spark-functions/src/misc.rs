@@ -47,6 +47,10 @@ pub(crate) fn build(call: &Call) -> std::result::Result<Option<Expr>, SparkError
             call.arity(1, 1)?;
             text(&simple_name(&call.types[0]))
         }
+        "collate" if !call.literal_text(1).is_some_and(is_binary_collation) => {
+            call.arity(2, 2)?;
+            return Err(unsupported_collation(call.literal_text(1)));
+        }
         "version" => text(&format!("{SPARK_VERSION} ferrospark")),
         "current_user" | "user" | "session_user" => text(ctx.user),
         "current_catalog" => text(ctx.catalog),
@@ -155,6 +159,22 @@ pub fn extract_value(
         }
         _ => Err(bad_extraction(&call)),
     }
+}
+
+/// Comparison of bytes, which is the only one there is.
+fn is_binary_collation(name: &str) -> bool {
+    name.eq_ignore_ascii_case("UTF8_BINARY")
+}
+
+fn unsupported_collation(name: Option<&str>) -> SparkError {
+    let name = name.unwrap_or("of an expression");
+    SparkError::new(
+        ErrorKind::Analysis,
+        "UNSUPPORTED_FEATURE.COLLATION",
+        "0A000",
+        format!("The feature is not supported: the collation {name}; only UTF8_BINARY is there."),
+    )
+    .with("collation", name)
 }
 
 /// A struct's field by its exact name.

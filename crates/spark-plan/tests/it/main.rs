@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commands;
+mod composed;
 mod dataframe;
 mod harness;
 mod queries;
 mod tpch;
+mod windows;
