@@ -29,8 +29,10 @@ test: build lint
 soak: build
 	@tools/soak $(SUITE)
 
+# The program that is measured is the one that `make dist` packs.
 bench: setup
-	@tools/bench
+	$(CARGO) build --release -p ferrospark
+	@tools/bench $(TARGET)/release/ferrospark
 
 # The archive that spark.executor.uri names.
 dist: setup

@@ -18,10 +18,6 @@ mod tpch_data;
 
 use std::process::ExitCode;
 
-/// Batches are large short-lived buffers that one thread makes and another frees.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     register_nodes();
     let mut words = std::env::args().skip(1);
