@@ -65,6 +65,21 @@ pub(crate) struct Connection {
     pub(crate) reused: bool,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct ConnectError {
+    pub(crate) kind: FetchErrorKind,
+    /// Nobody listens there.
+    refused: bool,
+}
+
+impl ConnectError {
+    /// Whether another try may do better.
+    pub(crate) fn may_pass(&self, refused_is_final: bool) -> bool {
+        matches!(self.kind, FetchErrorKind::Unreachable(_)) && !(self.refused && refused_is_final)
+    }
+}
+
 impl BlockClient {
     /// A client without connections.
     pub fn new(options: BlockClientOptions) -> Self {
@@ -85,7 +100,7 @@ impl BlockClient {
         &self,
         address: &Arc<str>,
         fresh: bool,
-    ) -> Result<Connection, FetchErrorKind> {
+    ) -> Result<Connection, ConnectError> {
         if !fresh && let Some(mut connection) = self.take_idle(address) {
             connection.reused = true;
             return Ok(connection);
@@ -93,10 +108,10 @@ impl BlockClient {
         let patience = self.inner.options.connect_timeout;
         match timeout(patience, self.open(address)).await {
             Ok(connected) => connected,
-            Err(_) => Err(FetchErrorKind::Unreachable(format!(
-                "no connection within {} s",
-                patience.as_secs()
-            ))),
+            Err(_) => {
+                let text = format!("no connection within {} s", patience.as_secs());
+                Err(ConnectError { kind: FetchErrorKind::Unreachable(text), refused: false })
+            }
         }
     }
 
@@ -113,13 +128,16 @@ impl BlockClient {
         }
     }
 
-    async fn open(&self, address: &Arc<str>) -> Result<Connection, FetchErrorKind> {
-        let unreachable = |error: io::Error| FetchErrorKind::Unreachable(error.to_string());
+    async fn open(&self, address: &Arc<str>) -> Result<Connection, ConnectError> {
+        let unreachable = |error: io::Error| ConnectError {
+            refused: error.kind() == io::ErrorKind::ConnectionRefused,
+            kind: FetchErrorKind::Unreachable(error.to_string()),
+        };
         let mut socket = TcpStream::connect(&**address).await.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(unreachable)?;
         self.authenticate(&mut socket).await.map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData => {
-                FetchErrorKind::Refused(error.to_string())
+                ConnectError { kind: FetchErrorKind::Refused(error.to_string()), refused: false }
             }
             _ => unreachable(error),
         })?;

@@ -1,7 +1,6 @@
 //! Reading many blocks at once: local ones from their files, remote ones over the wire, a bounded
 //! number of bytes and requests in flight.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,13 +15,15 @@ use tokio::task::JoinSet;
 
 use crate::block::BlockId;
 use crate::client::BlockClient;
-use crate::error::FetchError;
-use crate::local::fetch_local;
+use crate::error::{FetchError, FetchErrorKind};
+use crate::frame;
+use crate::local::{fetch_local, keep_local};
 use crate::protocol::BLOCKS_LIMIT;
+use crate::queue::RequestQueue;
 use crate::remote::fetch_remote;
 use crate::store::ShuffleStore;
 
-/// Segments up to this size come in one piece, larger ones in pieces of it.
+/// Segments up to this size come in one piece, larger ones in pieces of about it.
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Small segments go to the reader together, in batches of about this size: a batch costs a wake-up.
@@ -42,12 +43,16 @@ pub struct FetchOptions {
     pub max_bytes_in_flight: u64,
     /// `spark.reducer.maxReqsInFlight`: requests that run at one time.
     pub max_requests_in_flight: usize,
-    /// `spark.reducer.maxBlocksInFlightPerAddress`: blocks asked for in one request.
-    pub max_blocks_per_request: usize,
-    /// `spark.shuffle.io.maxRetries`: how often a broken answer is asked for again.
+    /// `spark.reducer.maxBlocksInFlightPerAddress`: blocks asked for at one time from one server.
+    pub max_blocks_in_flight_per_address: usize,
+    /// `spark.shuffle.io.maxRetries`: how often a broken answer, or a connection that does not come
+    /// about, is tried again.
     pub max_retries: u32,
-    /// `spark.shuffle.io.retryWait`.
+    /// `spark.shuffle.io.retryWait`: the time between.
     pub retry_wait: Duration,
+    /// A refused connection is not tried again: nobody listens, so the executor is gone. Not so if
+    /// blocks come from a shuffle service, which is started again.
+    pub refused_is_final: bool,
 }
 
 impl Default for FetchOptions {
@@ -55,9 +60,10 @@ impl Default for FetchOptions {
         Self {
             max_bytes_in_flight: 48 * 1024 * 1024,
             max_requests_in_flight: 16,
-            max_blocks_per_request: BLOCKS_LIMIT,
-            max_retries: 2,
+            max_blocks_in_flight_per_address: BLOCKS_LIMIT,
+            max_retries: 3,
             retry_wait: Duration::from_millis(500),
+            refused_is_final: true,
         }
     }
 }
@@ -69,12 +75,14 @@ pub struct BlockLocation {
     pub block: BlockId,
     /// `host:port` of its server.
     pub address: Arc<str>,
-    /// Bytes of the segments asked for, as far as known; 0 means there are none and the block is
-    /// not asked for.
+    /// Bytes of the segments asked for as they are stored, as far as known; 0 means there are none
+    /// and the block is not asked for.
     pub bytes: u64,
 }
 
 /// A piece of a segment. The pieces of a segment come one after the other, with nothing between.
+///
+/// Every byte was verified before it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedChunk {
     /// The block.
@@ -83,8 +91,36 @@ pub struct FetchedChunk {
     pub segment: u32,
     /// The bytes.
     pub data: Bytes,
-    /// Whether the segment ends here. Its checksum was verified before its last piece is given.
+    /// Whether the segment ends here.
     pub last: bool,
+}
+
+/// Whole frames of a segment on their way to the reader: verified, not unpacked. So what is in
+/// flight is as small as what was sent, and unpacking is the reader's work.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredChunk {
+    pub(crate) block: BlockId,
+    pub(crate) address: Arc<str>,
+    pub(crate) segment: u32,
+    pub(crate) frames: Bytes,
+    pub(crate) last: bool,
+}
+
+impl StoredChunk {
+    /// The next piece; the chunk is used up when its last piece was given.
+    pub(crate) fn unpack(&mut self) -> Result<FetchedChunk, FetchError> {
+        let Self { block, segment, .. } = *self;
+        match frame::unpack(&mut self.frames, CHUNK_BYTES as usize) {
+            Ok(data) => {
+                let last = self.last && self.frames.is_empty();
+                Ok(FetchedChunk { block, segment, data, last })
+            }
+            Err(what) => {
+                let kind = FetchErrorKind::Corrupt(format!("segment {segment}: {what}"));
+                Err(FetchError { block, address: self.address.clone(), kind })
+            }
+        }
+    }
 }
 
 /// What was read, since the fetcher was made.
@@ -117,10 +153,31 @@ pub(crate) struct FetchCounters {
 /// Reads blocks for the tasks of an executor. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
 pub struct BlockFetcher {
-    client: BlockClient,
-    local: Option<(Arc<str>, ShuffleStore)>,
-    options: FetchOptions,
-    counters: Arc<FetchCounters>,
+    pub(crate) client: BlockClient,
+    pub(crate) local: Option<Local>,
+    pub(crate) options: FetchOptions,
+    pub(crate) counters: Arc<FetchCounters>,
+}
+
+/// What can be read without a socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    /// `host:port` under which the own blocks are known.
+    pub(crate) address: Arc<str>,
+    pub(crate) store: ShuffleStore,
+    /// Blocks of other executors on the host are looked for in the local directories, too.
+    pub(crate) host: bool,
+}
+
+impl Local {
+    /// Whether a block at this address may be in a local directory: `Some(true)` it must be.
+    pub(crate) fn may_have(&self, address: &str) -> Option<bool> {
+        if self.host {
+            let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+            return (host(address) == host(&self.address)).then_some(false);
+        }
+        (*address == *self.address).then_some(true)
+    }
 }
 
 impl BlockFetcher {
@@ -131,7 +188,16 @@ impl BlockFetcher {
 
     /// Reads blocks at `address`, the executor's own, from the store without a socket.
     pub fn with_local(mut self, address: impl Into<Arc<str>>, store: ShuffleStore) -> Self {
-        self.local = Some((address.into(), store));
+        self.local = Some(Local { address: address.into(), store, host: false });
+        self
+    }
+
+    /// Reads blocks at any port of `address`'s host from the local directories without a socket if
+    /// they are there ([`ShuffleStore::read_on_host`]), and over the wire if not. For executors that
+    /// share local directories, and for blocks that a shuffle service on the host serves
+    /// (`spark.shuffle.readHostLocalDisk`).
+    pub fn with_host(mut self, address: impl Into<Arc<str>>, store: ShuffleStore) -> Self {
+        self.local = Some(Local { address: address.into(), store, host: true });
         self
     }
 
@@ -172,17 +238,14 @@ impl BlockFetcher {
                 all_permits: all_permits as u32,
             },
         };
-        let own = self.local.as_ref();
-        let (local, remote): (Vec<_>, Vec<_>) = blocks
-            .into_iter()
-            .filter(|location| location.bytes > 0)
-            .partition(|location| own.is_some_and(|(address, _)| *address == location.address));
-        let store = own.map(|(_, store)| store.clone());
+        let blocks = blocks.into_iter().filter(|location| location.bytes > 0).collect();
+        let local = self.local.clone();
         let mut driver = JoinSet::new();
-        driver.spawn(async move { fetch.run(store, local, remote).await });
+        driver.spawn(async move { fetch.run(local, blocks).await });
         BlockStream {
             receiver,
             batch: Vec::new().into_iter(),
+            chunk: None,
             bytes: None,
             counters: self.counters.clone(),
             waiting: None,
@@ -196,7 +259,8 @@ impl BlockFetcher {
 pub struct BlockStream {
     receiver: mpsc::Receiver<Delivered>,
     /// What was delivered and not given yet, and the permit for it.
-    batch: std::vec::IntoIter<FetchedChunk>,
+    batch: std::vec::IntoIter<StoredChunk>,
+    chunk: Option<StoredChunk>,
     bytes: Option<Arc<OwnedSemaphorePermit>>,
     counters: Arc<FetchCounters>,
     waiting: Option<Instant>,
@@ -204,13 +268,32 @@ pub struct BlockStream {
     _driver: JoinSet<()>,
 }
 
+impl BlockStream {
+    /// Nothing follows an error.
+    fn end(&mut self) {
+        self.chunk = None;
+        self.batch = Vec::new().into_iter();
+        self.receiver.close();
+        while self.receiver.try_recv().is_ok() {}
+    }
+}
+
 impl Stream for BlockStream {
     type Item = Result<FetchedChunk, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(chunk) = self.batch.next() {
-                return Poll::Ready(Some(Ok(chunk)));
+            if self.chunk.is_none() {
+                self.chunk = self.batch.next();
+            }
+            if let Some(chunk) = &mut self.chunk {
+                let unpacked = chunk.unpack();
+                if unpacked.is_err() {
+                    self.end();
+                } else if chunk.frames.is_empty() {
+                    self.chunk = None;
+                }
+                return Poll::Ready(Some(unpacked));
             }
             // Asked for more, the reader is done with what it had.
             self.bytes = None;
@@ -229,8 +312,7 @@ impl Stream for BlockStream {
                     self.bytes = Some(bytes);
                 }
                 Some(Delivered::Failed(error)) => {
-                    self.receiver.close();
-                    while self.receiver.try_recv().is_ok() {}
+                    self.end();
                     return Poll::Ready(Some(Err(error)));
                 }
             }
@@ -242,7 +324,7 @@ impl Stream for BlockStream {
 #[derive(Debug)]
 pub(crate) enum Delivered {
     /// Chunks, with the permit that counts their request's bytes as in flight.
-    Chunks(Vec<FetchedChunk>, Arc<OwnedSemaphorePermit>),
+    Chunks(Vec<StoredChunk>, Arc<OwnedSemaphorePermit>),
     /// The end.
     Failed(FetchError),
 }
@@ -282,7 +364,7 @@ impl Delivery {
     /// Sends whole segments.
     pub(crate) async fn send(
         &self,
-        chunks: Vec<FetchedChunk>,
+        chunks: Vec<StoredChunk>,
         bytes: &Arc<OwnedSemaphorePermit>,
     ) -> Result<(), Unwanted> {
         send(&*self.sender.lock().await, chunks, bytes).await
@@ -292,7 +374,7 @@ impl Delivery {
 /// Sends chunks through a sender that is held.
 pub(crate) async fn send(
     sender: &mpsc::Sender<Delivered>,
-    chunks: Vec<FetchedChunk>,
+    chunks: Vec<StoredChunk>,
     bytes: &Arc<OwnedSemaphorePermit>,
 ) -> Result<(), Unwanted> {
     if chunks.is_empty() {
@@ -301,74 +383,44 @@ pub(crate) async fn send(
     sender.send(Delivered::Chunks(chunks, bytes.clone())).await.map_err(|_| Unwanted)
 }
 
-/// The blocks of one request.
-pub(crate) struct RemoteRequest {
-    pub(crate) address: Arc<str>,
-    pub(crate) blocks: Vec<BlockLocation>,
-    pub(crate) bytes: u64,
-}
-
 impl Fetch {
-    async fn run(
-        self,
-        store: Option<ShuffleStore>,
-        local: Vec<BlockLocation>,
-        remote: Vec<BlockLocation>,
-    ) {
+    async fn run(self, local: Option<Local>, blocks: Vec<BlockLocation>) {
         let fetch = Arc::new(self);
         let running = Arc::new(Semaphore::new(fetch.options.max_requests_in_flight.max(1)));
-        let mut tasks = JoinSet::new();
-        let requests = fetch.requests(remote);
-        if let Some(store) = store.filter(|_| !local.is_empty()) {
-            let fetch = fetch.clone();
-            tasks.spawn(async move { fetch_local(&fetch, &store, &local).await });
+        let mut tasks: JoinSet<Option<(Arc<str>, usize)>> = JoinSet::new();
+        let mut remote = blocks;
+        if let Some(local) = local {
+            let own: Vec<BlockLocation>;
+            (own, remote) = keep_local(&local, remote).await;
+            if !own.is_empty() {
+                let fetch = fetch.clone();
+                tasks.spawn(async move {
+                    fetch_local(&fetch, &local, &own).await;
+                    None
+                });
+            }
         }
-        for request in requests {
+        let mut queue = RequestQueue::new(remote, &fetch.options, fetch.segments.start);
+        while !queue.is_empty() {
+            let Some(request) = queue.next() else {
+                // Every server that has more to give is at its limit.
+                match tasks.join_next().await {
+                    Some(Ok(Some((address, blocks)))) => queue.answered(&address, blocks),
+                    Some(_) => {}
+                    None => return,
+                }
+                continue;
+            };
             let Ok(slot) = running.clone().acquire_owned().await else { return };
             let Some(bytes) = fetch.delivery.admit(request.bytes).await else { return };
             let fetch = fetch.clone();
             tasks.spawn(async move {
                 let _slot = slot;
+                let done = (request.address.clone(), request.blocks.len());
                 fetch_remote(&fetch, request, bytes).await;
+                Some(done)
             });
         }
         while tasks.join_next().await.is_some() {}
-    }
-
-    /// Requests of a fifth of the bytes in flight, so that five servers are busy at once (as
-    /// Spark's `targetRemoteRequestSize`), the addresses in turn.
-    fn requests(&self, remote: Vec<BlockLocation>) -> Vec<RemoteRequest> {
-        let target = (self.options.max_bytes_in_flight / 5).max(1);
-        let limit = self.options.max_blocks_per_request.clamp(1, BLOCKS_LIMIT);
-        let mut by_address: BTreeMap<Arc<str>, Vec<RemoteRequest>> = BTreeMap::new();
-        for location in remote {
-            let requests = by_address.entry(location.address.clone()).or_default();
-            let fits = |r: &&mut RemoteRequest| r.bytes < target && r.blocks.len() < limit;
-            match requests.last_mut().filter(fits) {
-                Some(request) => {
-                    request.bytes += location.bytes;
-                    request.blocks.push(location);
-                }
-                None => requests.push(RemoteRequest {
-                    address: location.address.clone(),
-                    bytes: location.bytes,
-                    blocks: vec![location],
-                }),
-            }
-        }
-        // Readers of different partitions begin at different servers.
-        let mut queues: Vec<_> = by_address.into_values().map(Vec::into_iter).collect();
-        if !queues.is_empty() {
-            let first = self.segments.start as usize % queues.len();
-            queues.rotate_left(first);
-        }
-        let mut requests = Vec::new();
-        loop {
-            let before = requests.len();
-            requests.extend(queues.iter_mut().filter_map(Iterator::next));
-            if requests.len() == before {
-                return requests;
-            }
-        }
     }
 }

@@ -5,8 +5,9 @@
 //! then the server does any work. It answers with its own proof, so that a client takes no rows
 //! from a stranger on a reused port.
 //!
-//! Then requests, one at a time per connection: length, shuffle blocks, range of segments. The
-//! answer is a run of parts (segment with its bytes, or failure of one block) and an end.
+//! Then requests, one at a time per connection: length, shuffle blocks, range of segments, where in
+//! the first block to begin and how many bytes to give at most. The answer is a run of parts (bytes
+//! of a segment, or failure of one block) and an end.
 
 use std::io;
 use std::ops::Range;
@@ -20,7 +21,7 @@ use crate::secret::PROOF_BYTES;
 pub(crate) const MAGIC: &[u8; 4] = b"FSBS";
 
 /// Raised when the words change: both ends are of one release, so another version is refused.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// An application id is a framework id or shorter.
 pub(crate) const APPLICATION_LIMIT: usize = 255;
@@ -31,7 +32,7 @@ pub(crate) const BLOCKS_LIMIT: usize = 8192;
 /// Bytes of a failure's message.
 const MESSAGE_LIMIT: usize = 1024;
 
-const REQUEST_HEAD_BYTES: usize = 12;
+const REQUEST_HEAD_BYTES: usize = 32;
 const BLOCK_BYTES: usize = 21;
 
 /// Largest request taken.
@@ -42,13 +43,18 @@ pub(crate) const REQUEST_LIMIT: usize = REQUEST_HEAD_BYTES + BLOCKS_LIMIT * BLOC
 pub(crate) struct Request {
     pub(crate) blocks: Vec<BlockId>,
     pub(crate) segments: Range<u32>,
+    /// Where to begin in the first block: a segment, and a byte of it as it is stored.
+    pub(crate) from: (u32, u64),
+    /// The answer ends after so many stored bytes.
+    pub(crate) limit: u64,
 }
 
 /// One part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// A segment's bytes follow. `block` is the place in the request.
-    Segment { block: u32, segment: u32, length: u64, checksum: u32 },
+    /// `length` bytes of a segment follow; `rest` come after them, in another answer. `block` is the
+    /// place in the request.
+    Segment { block: u32, segment: u32, length: u64, rest: u64 },
     /// A block could not be given.
     Failed { block: u32, corrupt: bool, message: String },
     /// The answer is complete.
@@ -75,6 +81,9 @@ impl Request {
         out.extend_from_slice(&(length as u32).to_be_bytes());
         out.extend_from_slice(&self.segments.start.to_be_bytes());
         out.extend_from_slice(&self.segments.end.to_be_bytes());
+        out.extend_from_slice(&self.from.0.to_be_bytes());
+        out.extend_from_slice(&self.from.1.to_be_bytes());
+        out.extend_from_slice(&self.limit.to_be_bytes());
         out.extend_from_slice(&(self.blocks.len() as u32).to_be_bytes());
         for block in &self.blocks {
             let (kind, a, b, c) = match *block {
@@ -111,6 +120,8 @@ impl Request {
         let mut input = bytes;
         let start = take_u32(&mut input)?;
         let end = take_u32(&mut input)?;
+        let from = (take_u32(&mut input)?, u64::from_be_bytes(take(&mut input)?));
+        let limit = u64::from_be_bytes(take(&mut input)?);
         let count = take_u32(&mut input)? as usize;
         if input.len() != count * BLOCK_BYTES {
             return Err(invalid("request of wrong length"));
@@ -128,7 +139,7 @@ impl Request {
                 _ => return Err(invalid("request for an unknown kind of block")),
             });
         }
-        Ok(Self { blocks, segments: start..end })
+        Ok(Self { blocks, segments: start..end, from, limit })
     }
 }
 
@@ -136,12 +147,12 @@ impl Part {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(24);
         match self {
-            Self::Segment { block, segment, length, checksum } => {
+            Self::Segment { block, segment, length, rest } => {
                 out.push(PART_SEGMENT);
                 out.extend_from_slice(&block.to_be_bytes());
                 out.extend_from_slice(&segment.to_be_bytes());
                 out.extend_from_slice(&length.to_be_bytes());
-                out.extend_from_slice(&checksum.to_be_bytes());
+                out.extend_from_slice(&rest.to_be_bytes());
             }
             Self::Failed { block, corrupt, message } => {
                 let mut end = message.len().min(MESSAGE_LIMIT);
@@ -165,7 +176,7 @@ impl Part {
                 block: input.read_u32().await?,
                 segment: input.read_u32().await?,
                 length: input.read_u64().await?,
-                checksum: input.read_u32().await?,
+                rest: input.read_u64().await?,
             }),
             PART_FAILED => {
                 let block = input.read_u32().await?;
@@ -240,8 +251,9 @@ mod tests {
         #[test]
         fn requests_survive_the_wire(
             blocks in prop::collection::vec(block(), 0..50), start: u32, end: u32,
+            from: (u32, u64), limit: u64,
         ) {
-            let request = Request { blocks, segments: start..end };
+            let request = Request { blocks, segments: start..end, from, limit };
             let bytes = request.encode();
             prop_assert_eq!(now(Request::read(&mut &bytes[..])).unwrap(), Some(request));
         }

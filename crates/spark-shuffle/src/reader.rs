@@ -11,12 +11,13 @@ use indexmap::IndexMap;
 
 use crate::block::BlockId;
 use crate::error::StoreError;
+use crate::frame;
 
 /// The last bytes of a complete block.
-pub(crate) const TRAILER_MAGIC: &[u8; 8] = b"FSBLK001";
+pub(crate) const TRAILER_MAGIC: &[u8; 8] = b"FSBLK002";
 
-/// A segment in the index: its end in eight bytes, its CRC-32 in four.
-pub(crate) const INDEX_ENTRY_BYTES: usize = 12;
+/// A segment in the index: its end.
+pub(crate) const INDEX_ENTRY_BYTES: usize = 8;
 
 /// Number of segments, CRC-32 of the index, magic.
 const TRAILER_BYTES: u64 = 16;
@@ -36,17 +37,15 @@ pub struct BlockReader {
     index: Vec<u8>,
 }
 
-/// Where a segment lies in its file, and what its bytes must give.
+/// Where a segment lies in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The segment's number: the reduce partition.
     pub segment: u32,
     /// First byte in the file.
     pub offset: u64,
-    /// Bytes.
+    /// Bytes in the file: packed, with the heads of the frames.
     pub length: u64,
-    /// CRC-32 of the bytes.
-    pub checksum: u32,
 }
 
 impl BlockReader {
@@ -99,17 +98,15 @@ impl BlockReader {
             return None;
         }
         let offset = if segment == 0 { 0 } else { self.end(segment - 1) };
-        let at = segment as usize * INDEX_ENTRY_BYTES + 8;
-        let checksum = read_u32(&self.index[at..at + 4]);
-        Some(Segment { segment, offset, length: self.end(segment) - offset, checksum })
+        Some(Segment { segment, offset, length: self.end(segment) - offset })
     }
 
-    /// Bytes of a range of segments.
+    /// Bytes of a range of segments in the file.
     pub fn length(&self, segments: Range<u32>) -> u64 {
         segments.filter_map(|segment| self.segment(segment)).map(|s| s.length).sum()
     }
 
-    /// Reads a whole segment and verifies it. Blocks.
+    /// Reads a whole segment, verified and unpacked. Blocks.
     ///
     /// # Errors
     /// If it cannot be read, or is not what was written.
@@ -118,18 +115,16 @@ impl BlockReader {
             let what = format!("segment {segment} asked for, it has {}", self.segments());
             return Err(StoreError::Corrupt { block: self.block, what });
         };
-        let bytes = self.read_at(found.offset, found.length as usize)?;
-        if crc32fast::hash(&bytes) != found.checksum {
-            return Err(self.bad_checksum(segment));
+        if found.length == 0 {
+            return Ok(Bytes::new());
         }
-        Ok(bytes)
+        let mut frames = self.read_at(found.offset, found.length as usize)?;
+        let unpacked = frame::verify(&frames).map_err(|what| self.corrupt(segment, what))?;
+        frame::unpack(&mut frames, unpacked.raw).map_err(|what| self.corrupt(segment, what))
     }
 
     /// Reads bytes of the file without verifying them. Blocks.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+    pub(crate) fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, StoreError> {
         let mut bytes = Vec::with_capacity(length);
         self.read_into(offset, length, &mut bytes)?;
         Ok(Bytes::from(bytes))
@@ -152,9 +147,8 @@ impl BlockReader {
         })
     }
 
-    pub(crate) fn bad_checksum(&self, segment: u32) -> StoreError {
-        let what = format!("checksum of segment {segment} does not fit");
-        StoreError::Corrupt { block: self.block, what }
+    pub(crate) fn corrupt(&self, segment: u32, what: &str) -> StoreError {
+        StoreError::Corrupt { block: self.block, what: format!("segment {segment}: {what}") }
     }
 
     fn end(&self, segment: u32) -> u64 {

@@ -20,6 +20,10 @@ impl Secret {
         Self(secret.into())
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// HMAC-SHA256 over the parts (RFC 2104), each with its length before it.
     pub(crate) fn prove(&self, parts: &[&[u8]]) -> [u8; PROOF_BYTES] {
         let mut message = Vec::new();

@@ -5,16 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::blocks::Blocks;
 use crate::error::{StoreError, chain};
 use crate::protocol::{APPLICATION_LIMIT, Part, Request, greeting};
 use crate::reader::{BlockReader, Segment};
 use crate::secret::{PROOF_BYTES, Secret, nonce, same};
+use crate::service::MARK;
 use crate::store::ShuffleStore;
 
 /// Bytes read from files and sent at a time: a large segment takes no large buffer, and many small
@@ -23,8 +26,19 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// What the server gives, and to whom.
 pub trait BlockSource: Send + Sync + 'static {
-    /// The secret and the store of an application; `None` if it is not known here.
-    fn application(&self, application: &str) -> Option<(Secret, ShuffleStore)>;
+    /// The secret and the blocks of an application; `None` if it is not known here.
+    fn application(&self, application: &str) -> Option<(Secret, Arc<dyn Blocks>)>;
+
+    /// Answers what is said to a shuffle service; others have no ear for it.
+    #[doc(hidden)]
+    fn control<'a>(
+        &'a self,
+        _socket: &'a mut TcpStream,
+        _ours: &'a [u8; PROOF_BYTES],
+    ) -> BoxFuture<'a, io::Result<()>> {
+        let what = "this is a block server and not a shuffle service";
+        Box::pin(async move { Err(io::Error::new(io::ErrorKind::Unsupported, what)) })
+    }
 }
 
 /// One application's store.
@@ -37,8 +51,9 @@ pub struct SingleApplication {
 }
 
 impl BlockSource for SingleApplication {
-    fn application(&self, application: &str) -> Option<(Secret, ShuffleStore)> {
-        (application == self.store.application()).then(|| (self.secret.clone(), self.store.clone()))
+    fn application(&self, application: &str) -> Option<(Secret, Arc<dyn Blocks>)> {
+        let store = || Arc::new(self.store.clone()) as Arc<dyn Blocks>;
+        (application == self.store.application()).then(|| (self.secret.clone(), store()))
     }
 }
 
@@ -151,21 +166,29 @@ async fn serve_connection(
     source: &dyn BlockSource,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let store = timeout(options.handshake_timeout, authenticate(&mut socket, source)).await??;
+    let proven = timeout(options.handshake_timeout, authenticate(&mut socket, source)).await??;
+    let Some(blocks) = proven else { return Ok(()) };
     let (mut input, mut output) = socket.split();
     while let Some(request) = timeout(options.idle_timeout, Request::read(&mut input)).await?? {
-        answer(&store, request, &mut output, options.idle_timeout).await?;
+        answer(&blocks, request, &mut output, options.idle_timeout).await?;
     }
     Ok(())
 }
 
+/// The blocks of the application whose secret the client knows; `None` if it wanted something else
+/// and has it.
 async fn authenticate(
     socket: &mut TcpStream,
     source: &dyn BlockSource,
-) -> io::Result<ShuffleStore> {
+) -> io::Result<Option<Arc<dyn Blocks>>> {
     let ours = nonce();
     socket.write_all(&greeting(&ours)).await?;
-    let length = usize::from(socket.read_u16().await?);
+    let length = socket.read_u16().await?;
+    if length == MARK {
+        source.control(socket, &ours).await?;
+        return Ok(None);
+    }
+    let length = usize::from(length);
     if length > APPLICATION_LIMIT {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "application id too long"));
     }
@@ -179,11 +202,11 @@ async fn authenticate(
     let secret = known.as_ref().map_or_else(|| Secret::new(nonce()), |(secret, _)| secret.clone());
     let expected = secret.prove(&[b"client", &ours, &theirs, &application]);
     match known {
-        Some((_, store)) if same(&expected, &proof) => {
+        Some((_, blocks)) if same(&expected, &proof) => {
             let mut answer = vec![1];
             answer.extend_from_slice(&secret.prove(&[b"server", &theirs, &ours, &application]));
             socket.write_all(&answer).await?;
-            Ok(store)
+            Ok(Some(blocks))
         }
         _ => {
             socket.write_all(&[0]).await?;
@@ -193,12 +216,12 @@ async fn authenticate(
 }
 
 async fn answer(
-    store: &ShuffleStore,
+    blocks: &Arc<dyn Blocks>,
     request: Request,
     output: &mut (impl AsyncWriteExt + Unpin),
     patience: Duration,
 ) -> io::Result<()> {
-    let mut answer = Answer::new(store.clone(), request);
+    let mut answer = Answer::new(blocks.clone(), request);
     loop {
         // One way to the blocking pool per megabyte and not per segment, of which there are many.
         let filled;
@@ -213,19 +236,23 @@ async fn answer(
 
 /// The answer to one request, written piece by piece.
 struct Answer {
-    store: ShuffleStore,
+    source: Arc<dyn Blocks>,
     request: Request,
     /// The block, the segment in it and the byte in that which come next.
     block: usize,
     segment: u32,
     byte: u64,
+    /// Bytes of the segment at hand that its head promised and that were not read yet.
+    promised: u64,
     ended: bool,
 }
 
 impl Answer {
-    fn new(store: ShuffleStore, request: Request) -> Self {
-        let segment = request.segments.start;
-        Self { store, request, block: 0, segment, byte: 0, ended: false }
+    fn new(source: Arc<dyn Blocks>, request: Request) -> Self {
+        let (from, byte) = request.from;
+        let start = request.segments.start;
+        let (segment, byte) = if from < start { (start, 0) } else { (from, byte) };
+        Self { source, request, block: 0, segment, byte, promised: 0, ended: false }
     }
 
     /// The next piece, of about [`CHUNK_BYTES`]; empty after the end. Blocks. An error is one that
@@ -233,19 +260,21 @@ impl Answer {
     fn fill(mut self) -> (Self, io::Result<Vec<u8>>) {
         let mut words = Vec::new();
         while words.len() < CHUNK_BYTES && !self.ended {
-            let Some(block) = self.request.blocks.get(self.block).copied() else {
+            let block = self.request.blocks.get(self.block).copied();
+            let more = self.request.limit > 0 || self.promised > 0;
+            let Some(block) = block.filter(|_| more) else {
                 words.extend_from_slice(&Part::End.encode());
                 self.ended = true;
                 break;
             };
-            let done = match self.store.read(block) {
+            let done = match self.source.read(block) {
                 Ok(reader) => self.fill_from(&reader, &mut words),
                 Err(error) => Err(error),
             };
             match done {
                 Ok(true) => self.next_block(),
                 Ok(false) => {}
-                Err(error) if self.byte == 0 => {
+                Err(error) if self.promised == 0 => {
                     words.extend_from_slice(&failed(self.block as u32, &error).encode());
                     self.next_block();
                 }
@@ -261,31 +290,44 @@ impl Answer {
         self.byte = 0;
     }
 
-    /// Takes from one block until it is done or the piece is full; says whether it is done.
+    /// Takes from one block until it is done, the piece is full or the limit is reached; says
+    /// whether the block is done.
     fn fill_from(&mut self, reader: &BlockReader, words: &mut Vec<u8>) -> Result<bool, StoreError> {
         while self.segment < self.request.segments.end {
-            let Some(segment) = reader.segment(self.segment) else { return Ok(true) };
-            let Segment { segment: number, length, checksum, offset } = segment;
-            while self.byte < length {
-                if words.len() >= CHUNK_BYTES {
-                    return Ok(false);
-                }
-                let piece = (length - self.byte).min((CHUNK_BYTES - words.len()) as u64);
-                let before = words.len();
-                if self.byte == 0 {
-                    let block = self.block as u32;
-                    let head = Part::Segment { block, segment: number, length, checksum };
-                    words.extend_from_slice(&head.encode());
-                }
-                if let Err(error) = reader.read_into(offset + self.byte, piece as usize, words) {
+            let Some(Segment { segment, offset, length }) = reader.segment(self.segment) else {
+                return Ok(true);
+            };
+            if self.promised == 0 && self.byte >= length {
+                self.segment += 1;
+                self.byte = 0;
+                continue;
+            }
+            if words.len() >= CHUNK_BYTES || self.promised == 0 && self.request.limit == 0 {
+                return Ok(false);
+            }
+            let before = words.len();
+            if self.promised == 0 {
+                let left = length - self.byte;
+                let length = left.min(self.request.limit);
+                let block = self.block as u32;
+                let head = Part::Segment { block, segment, length, rest: left - length };
+                words.extend_from_slice(&head.encode());
+                self.promised = length;
+            }
+            let fresh = words.len() > before;
+            let room = CHUNK_BYTES.saturating_sub(words.len()).max(1);
+            let piece = self.promised.min(room as u64);
+            if let Err(error) = reader.read_into(offset + self.byte, piece as usize, words) {
+                if fresh {
                     // The head promises nothing yet: it was not sent.
                     words.truncate(before);
-                    return Err(error);
+                    self.promised = 0;
                 }
-                self.byte += piece;
+                return Err(error);
             }
-            self.segment += 1;
-            self.byte = 0;
+            self.byte += piece;
+            self.promised -= piece;
+            self.request.limit = self.request.limit.saturating_sub(piece);
         }
         Ok(true)
     }

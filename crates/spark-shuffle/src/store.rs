@@ -1,36 +1,31 @@
 //! Blocks on local directories.
 //!
-//! A block is one file: its segments one after the other, then the index (per segment its end and
-//! its checksum), then a trailer. The file appears under its name only when it is complete, by one
-//! rename. Directories come in tiers: a block goes to the first tier with room for it (a RAM disk
-//! within its budget), and moves on to the next while it is written if it turns out too large.
-//!
-//! Everything lies in `<dir>/spark-<application>-<uuid>/`. The owner holds a lock on a file in it;
-//! a directory whose lock is free belongs to a process that crashed, and the next store that
-//! starts on the same local directory sweeps it away.
+//! A block is one file: its segments one after the other, then the index (per segment its end),
+//! then a trailer. The file appears under its name only when it is complete, by one rename.
+//! Directories come in tiers: a block goes to the first tier with room for it (a RAM disk within
+//! its budget), and moves on while it is written: to the next tier if it turns out too large, to
+//! another directory if a disk is full or broken.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::block::BlockId;
+use crate::blocks::open_in;
+use crate::directory::{AppDirectory, directory_name, siblings, sweep_stale};
 use crate::error::StoreError;
+use crate::frame::Codec;
 use crate::reader::{BlockReader, ReaderCache};
 use crate::writer::BlockWriter;
 
-/// The file in an application's directory on which its owner holds a lock.
-const LOCK_FILE: &str = ".lock";
-
-/// The file that says the directory is to outlive its owner: a shuffle service sweeps it.
-const SERVED_FILE: &str = ".served";
-
-/// Longest part of a directory's name taken from the application id; file names end at 255 bytes.
-const APPLICATION_NAME_LIMIT: usize = 100;
+/// How often the local directories are listed for other executors' at most.
+const SIBLINGS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Where and for whom a store is.
 #[derive(Clone, Debug)]
@@ -44,7 +39,7 @@ pub struct StoreOptions {
 }
 
 /// Directories of one speed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierOptions {
     /// Blocks are spread over these.
     pub directories: Vec<PathBuf>,
@@ -69,8 +64,10 @@ pub struct ShuffleStore {
 pub(crate) struct StoreInner {
     application: String,
     tiers: Vec<Tier>,
-    served_elsewhere: bool,
+    /// The files outlive the store.
+    served_elsewhere: AtomicBool,
     readers: Mutex<ReaderCache>,
+    siblings: Mutex<Siblings>,
     /// Shuffles removed while late tasks may still write for them.
     removed: Mutex<BTreeSet<u64>>,
     pub(crate) statistics: Counters,
@@ -85,11 +82,19 @@ pub(crate) struct Tier {
     used_bytes: AtomicU64,
 }
 
-#[derive(Debug)]
-struct AppDirectory {
-    path: PathBuf,
-    /// Held as long as the directory is in use.
-    _lock: File,
+/// The directories of the application's other executors on this host, as far as they use the same
+/// local directories.
+#[derive(Debug, Default)]
+struct Siblings {
+    directories: Vec<PathBuf>,
+    listed: Option<Instant>,
+}
+
+/// One directory of one tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) tier: usize,
+    directory: usize,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +128,13 @@ impl ShuffleStore {
             let mut directories = Vec::new();
             for directory in &tier.directories {
                 sweep_stale(directory);
-                match AppDirectory::create(directory, &name, options.served_elsewhere) {
+                let created = AppDirectory::create(directory, &name).and_then(|created| {
+                    if options.served_elsewhere {
+                        created.mark_served()?;
+                    }
+                    Ok(created)
+                });
+                match created {
                     Ok(created) => directories.push(created),
                     Err(error) => {
                         tracing::warn!(directory = %directory.display(), %error, "local directory not usable");
@@ -143,8 +154,9 @@ impl ShuffleStore {
         let inner = StoreInner {
             application: options.application,
             tiers,
-            served_elsewhere: options.served_elsewhere,
+            served_elsewhere: AtomicBool::new(options.served_elsewhere),
             readers: Mutex::default(),
+            siblings: Mutex::default(),
             removed: Mutex::default(),
             statistics: Counters::default(),
             next_temporary: AtomicU64::new(0),
@@ -175,13 +187,44 @@ impl ShuffleStore {
         directories.map(|directory| directory.path.clone()).collect()
     }
 
-    /// Begins a block of `segments` segments. It is visible only after [`BlockWriter::commit`].
+    /// Leaves the files to a shuffle service: they outlive the store, and the service sweeps them.
+    ///
+    /// # Errors
+    /// If that cannot be noted in a directory; then the files go with the store as before.
+    pub fn leave_to_service(&self) -> Result<(), StoreError> {
+        let directories = || self.inner.tiers.iter().flat_map(|tier| &tier.directories);
+        for directory in directories() {
+            if let Err(source) = directory.mark_served() {
+                directories().for_each(AppDirectory::unmark_served);
+                let path = directory.path.clone();
+                return Err(StoreError::File { what: "mark", path, source });
+            }
+        }
+        self.inner.served_elsewhere.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Begins a block of `segments` segments, stored as they are. It is visible only after
+    /// [`BlockWriter::commit`].
     ///
     /// # Errors
     /// If no directory takes it.
     pub fn write(&self, block: BlockId, segments: u32) -> Result<BlockWriter, StoreError> {
+        self.write_packed(block, segments, Codec::None)
+    }
+
+    /// As [`Self::write`], packed by a codec where that makes it smaller. Readers need not be told.
+    ///
+    /// # Errors
+    /// If no directory takes it.
+    pub fn write_packed(
+        &self,
+        block: BlockId,
+        segments: u32,
+        codec: Codec,
+    ) -> Result<BlockWriter, StoreError> {
         self.check_not_removed(block)?;
-        BlockWriter::create(self.clone(), block, segments)
+        BlockWriter::create(self.clone(), block, segments, codec)
     }
 
     /// Opens a committed block.
@@ -192,19 +235,45 @@ impl ShuffleStore {
         if let Some(reader) = self.inner.readers.lock().get(block) {
             return Ok(reader);
         }
-        for tier in &self.inner.tiers {
-            let path = tier.path(block);
-            match File::open(&path) {
-                Ok(file) => {
-                    let reader = Arc::new(BlockReader::open(block, path, file)?);
-                    self.inner.readers.lock().put(block, reader.clone());
-                    return Ok(reader);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(StoreError::File { what: "open", path, source }),
+        let own = self.places(block).map(|place| self.directory(place));
+        match open_in(own, block)? {
+            Some(reader) => {
+                self.inner.readers.lock().put(block, reader.clone());
+                Ok(reader)
             }
+            None => Err(StoreError::Missing { block }),
         }
-        Err(StoreError::Missing { block })
+    }
+
+    /// As [`Self::read`], also from the directories of the application's other executors which use
+    /// the same local directories, whether they live or not (`spark.shuffle.readHostLocalDisk`).
+    ///
+    /// # Errors
+    /// If it is missing, or its index is corrupt.
+    pub fn read_on_host(&self, block: BlockId) -> Result<Arc<BlockReader>, StoreError> {
+        match self.read(block) {
+            Err(StoreError::Missing { .. }) => {}
+            other => return other,
+        }
+        let mut siblings = self.inner.siblings.lock();
+        let mut found = open_in(siblings.directories.iter().map(PathBuf::as_path), block)?;
+        let stale = siblings.listed.is_none_or(|at| at.elapsed() > SIBLINGS_INTERVAL);
+        if found.is_none() && stale {
+            siblings.directories = self.list_siblings();
+            siblings.listed = Some(Instant::now());
+            found = open_in(siblings.directories.iter().map(PathBuf::as_path), block)?;
+        }
+        drop(siblings);
+        let reader = found.ok_or(StoreError::Missing { block })?;
+        self.inner.readers.lock().put(block, reader.clone());
+        Ok(reader)
+    }
+
+    fn list_siblings(&self) -> Vec<PathBuf> {
+        let own = self.directories();
+        let parents: BTreeSet<&Path> = own.iter().filter_map(|own| own.parent()).collect();
+        let of = |parent| siblings(parent, &self.inner.application, &own);
+        parents.into_iter().flat_map(of).collect()
     }
 
     /// Deletes all blocks of a shuffle, and refuses late ones.
@@ -237,8 +306,8 @@ impl ShuffleStore {
     /// Deletes one block, if it is there.
     pub fn remove(&self, block: BlockId) {
         self.inner.readers.lock().forget(|other| other == block);
-        for tier in &self.inner.tiers {
-            let path = tier.path(block);
+        for place in self.places(block) {
+            let (tier, path) = (self.tier(place), self.path(place, block));
             let Ok(bytes) = fs::metadata(&path).map(|metadata| metadata.len()) else { continue };
             if fs::remove_file(&path).is_ok() {
                 self.inner.statistics.blocks.fetch_sub(1, Ordering::Relaxed);
@@ -267,14 +336,32 @@ impl ShuffleStore {
         }
     }
 
-    pub(crate) fn tiers(&self) -> &[Tier] {
-        &self.inner.tiers
+    /// The places for a block, best first. It is looked for in the same order.
+    pub(crate) fn places(&self, block: BlockId) -> impl Iterator<Item = Place> + 'static {
+        let counts: Vec<usize> =
+            self.inner.tiers.iter().map(|tier| tier.directories.len()).collect();
+        counts.into_iter().enumerate().flat_map(move |(tier, count)| {
+            let first = (block.spread() % count as u64) as usize;
+            (0..count).map(move |n| Place { tier, directory: (first + n) % count })
+        })
+    }
+
+    pub(crate) fn tier(&self, place: Place) -> &Tier {
+        &self.inner.tiers[place.tier]
+    }
+
+    pub(crate) fn directory(&self, place: Place) -> &Path {
+        &self.inner.tiers[place.tier].directories[place.directory].path
+    }
+
+    pub(crate) fn path(&self, place: Place, block: BlockId) -> PathBuf {
+        self.directory(place).join(block.path())
     }
 }
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        if self.served_elsewhere {
+        if *self.served_elsewhere.get_mut() {
             return;
         }
         for directory in self.tiers.iter().flat_map(|tier| &tier.directories) {
@@ -286,14 +373,6 @@ impl Drop for StoreInner {
 }
 
 impl Tier {
-    pub(crate) fn path(&self, block: BlockId) -> PathBuf {
-        self.directory(block).join(block.path())
-    }
-
-    pub(crate) fn directory(&self, block: BlockId) -> &Path {
-        &self.directories[(block.spread() % self.directories.len() as u64) as usize].path
-    }
-
     /// Whether the budget is used up.
     pub(crate) fn is_full(&self) -> bool {
         self.budget_bytes.is_some_and(|budget| self.used_bytes.load(Ordering::Relaxed) >= budget)
@@ -314,59 +393,6 @@ impl Tier {
 
     pub(crate) fn release(&self, bytes: u64) {
         self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl AppDirectory {
-    fn create(parent: &Path, name: &str, served_elsewhere: bool) -> io::Result<Self> {
-        // It gets the name by which others sweep only once it is locked.
-        let unnamed = parent.join(format!(".{name}"));
-        fs::create_dir_all(&unnamed)?;
-        restrict(&unnamed)?;
-        let lock = File::create(unnamed.join(LOCK_FILE))?;
-        lock.try_lock().map_err(io::Error::other)?;
-        if served_elsewhere {
-            File::create(unnamed.join(SERVED_FILE))?;
-        }
-        let path = parent.join(name);
-        fs::rename(&unnamed, &path)?;
-        Ok(Self { path, _lock: lock })
-    }
-}
-
-/// Map output is the user's data: nobody else on the machine reads it.
-fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-/// `spark-<application>-<uuid>`, the id reduced to what is safe in a file name.
-fn directory_name(application: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    let application: String = application.chars().take(APPLICATION_NAME_LIMIT).map(safe).collect();
-    format!("spark-{application}-{}", uuid::Uuid::new_v4())
-}
-
-/// Removes the directories of processes that ended without removing them.
-fn sweep_stale(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with("spark-");
-        if !ours || path.join(SERVED_FILE).exists() {
-            continue;
-        }
-        let Ok(lock) = File::open(path.join(LOCK_FILE)) else { continue };
-        if lock.try_lock().is_ok() {
-            match fs::remove_dir_all(&path) {
-                Ok(()) => {
-                    tracing::info!(directory = %path.display(), "stale local directory removed");
-                }
-                Err(error) => {
-                    tracing::warn!(directory = %path.display(), %error, "stale local directory not removed");
-                }
-            }
-        }
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use crate::block::BlockId;
 use crate::error::StoreError;
+use crate::frame::{Codec, FRAME_BYTES, FRAME_RAW_LIMIT, Packer, plain_header};
 use crate::reader::{INDEX_ENTRY_BYTES, TRAILER_MAGIC};
-use crate::store::{ShuffleStore, Tier};
+use crate::store::{Place, ShuffleStore};
 
-/// Small writes are gathered up to this, so that a segment of many small pieces is few calls.
+/// Small frames are gathered up to this, so that many segments are few calls.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// One block being written: segments in ascending order, each in any number of pieces. Dropped
@@ -20,14 +21,17 @@ pub struct BlockWriter {
     store: ShuffleStore,
     block: BlockId,
     segments: u32,
-    /// The segment being written, and what came before: its end and its checksum.
+    /// The segment being written, and the ends of those before it.
     current: u32,
-    index: Vec<(u64, u32)>,
-    checksum: crc32fast::Hasher,
+    index: Vec<u64>,
+    /// Raw bytes of the frame being gathered.
+    open: Vec<u8>,
+    packer: Packer,
+    /// Frames not written yet.
     buffer: Vec<u8>,
-    /// Bytes of all segments so far, buffered ones included.
+    /// Bytes of all frames so far, buffered ones included.
     length: u64,
-    tier: usize,
+    place: Place,
     file: File,
     temporary: PathBuf,
     reserved: u64,
@@ -37,7 +41,7 @@ pub struct BlockWriter {
 /// What a committed block is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedBlock {
-    /// Bytes per segment.
+    /// Bytes per segment in the file, what fetching it moves.
     pub sizes: Vec<u64>,
     /// Bytes on disk, the index included.
     pub file_bytes: u64,
@@ -48,13 +52,14 @@ impl BlockWriter {
         store: ShuffleStore,
         block: BlockId,
         segments: u32,
+        codec: Codec,
     ) -> Result<Self, StoreError> {
         let mut last = None;
-        for (number, tier) in store.tiers().iter().enumerate() {
-            if tier.is_full() {
+        for place in store.places(block) {
+            if store.tier(place).is_full() {
                 continue;
             }
-            match create_temporary(&store, tier, block) {
+            match create_temporary(&store, place, block) {
                 Ok((temporary, file)) => {
                     return Ok(Self {
                         store,
@@ -62,10 +67,11 @@ impl BlockWriter {
                         segments,
                         current: 0,
                         index: Vec::with_capacity(segments as usize),
-                        checksum: crc32fast::Hasher::new(),
+                        open: Vec::new(),
+                        packer: Packer::new(codec),
                         buffer: Vec::new(),
                         length: 0,
-                        tier: number,
+                        place,
                         file,
                         temporary,
                         reserved: 0,
@@ -79,42 +85,28 @@ impl BlockWriter {
         Err(StoreError::Full { block, source })
     }
 
-    /// The block written.
-    pub fn block(&self) -> BlockId {
-        self.block
-    }
-
-    /// Bytes written so far.
-    pub fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Whether nothing was written so far.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// Appends to a segment. Segments left out are empty.
+    /// Appends bytes to a segment. What is written at once is unpacked at once if it is not larger
+    /// than some megabytes: readers copy the least if these are whole messages.
     ///
     /// # Errors
-    /// If the segment comes before one already written, or no directory has room.
+    /// If a later segment was written before, or the file cannot be written.
     pub fn write(&mut self, segment: u32, bytes: &[u8]) -> Result<(), StoreError> {
         if segment < self.current || segment >= self.segments {
             let (block, segments, after) = (self.block, self.segments, self.current);
             return Err(StoreError::Order { block, segment, after, segments });
         }
-        self.close_segments_before(segment);
-        self.checksum.update(bytes);
-        self.length += bytes.len() as u64;
-        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
-            self.flush()?;
+        self.close_segments_before(segment)?;
+        if self.open.len() + bytes.len() > FRAME_BYTES {
+            self.close_frame()?;
         }
-        if bytes.len() >= BUFFER_BYTES {
-            self.write_through(bytes)
-        } else {
-            self.buffer.extend_from_slice(bytes);
-            Ok(())
+        if bytes.len() < FRAME_BYTES {
+            self.open.extend_from_slice(bytes);
+            return Ok(());
         }
+        for raw in bytes.chunks(FRAME_RAW_LIMIT) {
+            self.write_frame(raw)?;
+        }
+        Ok(())
     }
 
     /// A segment as a writer, for encoders.
@@ -127,13 +119,12 @@ impl BlockWriter {
     /// # Errors
     /// If it cannot be written, or its shuffle was removed meanwhile.
     pub fn commit(mut self) -> Result<CommittedBlock, StoreError> {
-        self.close_segments_before(self.segments);
+        self.close_segments_before(self.segments)?;
         let mut tail = Vec::with_capacity(self.index.len() * INDEX_ENTRY_BYTES + 16);
         let mut sizes = Vec::with_capacity(self.index.len());
         let mut start = 0;
-        for (end, checksum) in &self.index {
+        for end in &self.index {
             tail.extend_from_slice(&end.to_le_bytes());
-            tail.extend_from_slice(&checksum.to_le_bytes());
             sizes.push(end - start);
             start = *end;
         }
@@ -150,7 +141,7 @@ impl BlockWriter {
 
     fn publish(&mut self) -> Result<(), StoreError> {
         self.store.check_not_removed(self.block)?;
-        let path = self.store.tiers()[self.tier].path(self.block);
+        let path = self.store.path(self.place, self.block);
         fs::rename(&self.temporary, &path).map_err(|source| StoreError::File {
             what: "commit",
             path: path.clone(),
@@ -168,12 +159,41 @@ impl BlockWriter {
         Ok(())
     }
 
-    fn close_segments_before(&mut self, segment: u32) {
+    fn close_segments_before(&mut self, segment: u32) -> Result<(), StoreError> {
+        if self.current < segment {
+            self.close_frame()?;
+        }
         while self.current < segment {
-            let checksum = std::mem::replace(&mut self.checksum, crc32fast::Hasher::new());
-            self.index.push((self.length, checksum.finalize()));
+            self.index.push(self.length);
             self.current += 1;
         }
+        Ok(())
+    }
+
+    /// Packs what was gathered; a frame never reaches over the border of segments.
+    fn close_frame(&mut self) -> Result<(), StoreError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let mut raw = std::mem::take(&mut self.open);
+        let result = self.write_frame(&raw);
+        raw.clear();
+        self.open = raw;
+        result
+    }
+
+    fn write_frame(&mut self, raw: &[u8]) -> Result<(), StoreError> {
+        if !self.packer.packs() && raw.len() >= BUFFER_BYTES {
+            let header = plain_header(raw);
+            self.length += (header.len() + raw.len()) as u64;
+            self.buffer.extend_from_slice(&header);
+            self.flush()?;
+            return self.write_through(raw);
+        }
+        let before = self.buffer.len();
+        self.packer.pack(raw, &mut self.buffer);
+        self.length += (self.buffer.len() - before) as u64;
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
@@ -184,43 +204,41 @@ impl BlockWriter {
         result
     }
 
-    /// Writes to the file, in the next tier if this one has no room.
+    /// Writes to the file, in another directory or the next tier if this one takes no more.
     fn write_through(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         loop {
-            let tier = &self.store.tiers()[self.tier];
+            let tier = self.store.tier(self.place);
             if tier.reserve(bytes.len() as u64) {
                 let before = self.reserved;
                 self.reserved += bytes.len() as u64;
                 match self.file.write_all(bytes) {
                     Ok(()) => return Ok(()),
-                    Err(error) if is_full(&error) => {
-                        self.move_on(before, error)?;
-                    }
-                    Err(source) => {
-                        let path = self.temporary.clone();
-                        return Err(StoreError::File { what: "write", path, source });
-                    }
+                    Err(error) => self.move_on(before, false, error)?,
                 }
             } else {
-                self.move_on(self.reserved, io::ErrorKind::StorageFull.into())?;
+                self.move_on(self.reserved, true, io::ErrorKind::StorageFull.into())?;
             }
         }
     }
 
-    /// Moves what is written so far, `length` bytes, to the next tier that takes it.
-    fn move_on(&mut self, length: u64, why: io::Error) -> Result<(), StoreError> {
+    /// Moves what is written so far, `length` bytes, to the next place that takes it.
+    fn move_on(&mut self, length: u64, leave_tier: bool, why: io::Error) -> Result<(), StoreError> {
+        let full = is_full(&why);
         let mut why = why;
-        for number in self.tier + 1..self.store.tiers().len() {
-            let tier = &self.store.tiers()[number];
+        let here = self.place;
+        let places = self.store.places(self.block).skip_while(|place| *place != here).skip(1);
+        for place in places.filter(|place| !leave_tier || place.tier != here.tier) {
+            let tier = self.store.tier(place);
             if !tier.reserve(length) {
                 continue;
             }
-            match self.copy_to(tier, length) {
+            match self.copy_to(place, length) {
                 Ok((temporary, file)) => {
+                    tracing::info!(block = %self.block, why = %why, to = %temporary.display(), "block moves to another directory");
                     let _ = fs::remove_file(&self.temporary);
-                    self.store.tiers()[self.tier].release(self.reserved);
+                    self.store.tier(here).release(self.reserved);
                     self.reserved = length;
-                    (self.temporary, self.file, self.tier) = (temporary, file, number);
+                    (self.temporary, self.file, self.place) = (temporary, file, place);
                     return Ok(());
                 }
                 Err(error) => {
@@ -229,11 +247,14 @@ impl BlockWriter {
                 }
             }
         }
-        Err(StoreError::Full { block: self.block, source: why })
+        if full || is_full(&why) {
+            return Err(StoreError::Full { block: self.block, source: why });
+        }
+        Err(StoreError::File { what: "write", path: self.temporary.clone(), source: why })
     }
 
-    fn copy_to(&self, tier: &Tier, length: u64) -> io::Result<(PathBuf, File)> {
-        let (temporary, mut file) = create_temporary(&self.store, tier, self.block)?;
+    fn copy_to(&self, place: Place, length: u64) -> io::Result<(PathBuf, File)> {
+        let (temporary, mut file) = create_temporary(&self.store, place, self.block)?;
         let copied = File::open(&self.temporary).and_then(|mut source| {
             source.rewind()?;
             io::copy(&mut source.take(length), &mut file)
@@ -252,7 +273,7 @@ impl Drop for BlockWriter {
     fn drop(&mut self) {
         if !self.committed {
             let _ = fs::remove_file(&self.temporary);
-            self.store.tiers()[self.tier].release(self.reserved);
+            self.store.tier(self.place).release(self.reserved);
         }
     }
 }
@@ -277,10 +298,10 @@ impl Write for SegmentWriter<'_> {
 
 fn create_temporary(
     store: &ShuffleStore,
-    tier: &Tier,
+    place: Place,
     block: BlockId,
 ) -> io::Result<(PathBuf, File)> {
-    let folder = tier.directory(block).join(block.folder());
+    let folder = store.directory(place).join(block.folder());
     let number = store.inner.next_temporary.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!("{number}.writing"));
     match open_new(&path) {

@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::store::data_file;
 use crate::{APPLICATION, Executor, block, client, fetcher, gather, pattern, secret, serve, write};
 
+/// A segment of one frame is this much larger in its file.
+const FRAME_HEADER_BYTES: u64 = 12;
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
@@ -25,7 +28,7 @@ proptest! {
         executors in 1_usize..4,
         start in 0_u32..5, width in 1_u32..5,
         in_flight in prop_oneof![Just(1_u64), Just(4096), Just(1 << 20)],
-        requests in 1_usize..4,
+        requests in 1_usize..4, per_address in 1_usize..4,
     ) {
         runtime().block_on(async {
             let mut all = Vec::new();
@@ -34,25 +37,28 @@ proptest! {
             }
             let mut expected = Vec::new();
             let mut blocks = Vec::new();
+            let mut stored = 0;
             let segments = start..(start + width).min(5);
             for (map, sizes) in (0..).zip(&sizes) {
                 let executor = &all[map as usize % executors];
                 let data: Vec<Vec<u8>> =
                     (0..).zip(sizes).map(|(r, s)| pattern(u64::from(map) * 10 + r, *s)).collect();
-                write(&executor.store, block(map), &data);
+                let committed = write(&executor.store, block(map), &data);
                 let mut bytes = 0;
                 for segment in segments.clone() {
+                    bytes += committed.sizes[segment as usize];
                     let data = &data[segment as usize];
-                    bytes += data.len() as u64;
                     if !data.is_empty() {
                         expected.push((block(map), segment, data.clone()));
                     }
                 }
+                stored += bytes;
                 blocks.push(executor.at(block(map), bytes));
             }
             let options = FetchOptions {
                 max_bytes_in_flight: in_flight,
                 max_requests_in_flight: requests,
+                max_blocks_in_flight_per_address: per_address,
                 ..FetchOptions::default()
             };
             // The first executor's blocks go past the socket.
@@ -62,8 +68,7 @@ proptest! {
             expected.sort();
             assert_eq!(fetched, expected);
             let statistics = fetcher.statistics();
-            let total: usize = expected.iter().map(|(_, _, data)| data.len()).sum();
-            assert_eq!(statistics.local_bytes + statistics.remote_bytes, total as u64);
+            assert_eq!(statistics.local_bytes + statistics.remote_bytes, stored);
         });
     }
 }
@@ -73,8 +78,7 @@ async fn a_large_segment_comes_in_pieces_both_ways() {
     let executor = Executor::start().await;
     let large = pattern(1, 3 * CHUNK_BYTES as usize + 12_345);
     let segments = [pattern(2, 10), large.clone(), pattern(3, 10)];
-    write(&executor.store, block(0), &segments);
-    let bytes = large.len() as u64 + 20;
+    let bytes = write(&executor.store, block(0), &segments).sizes.iter().sum();
     let all: Vec<_> = (0..).zip(&segments).map(|(n, data)| (block(0), n, data.clone())).collect();
     let remote = fetcher();
     let local = fetcher().with_local(executor.address(), executor.store.clone());
@@ -122,6 +126,9 @@ async fn a_missing_or_corrupt_block_names_itself() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[2500] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
+    let requests = fetcher();
+    gather(requests.fetch(vec![executor.at(block(0), 5000)], 0..1)).await.unwrap_err();
+    assert_eq!(requests.statistics().remote_requests, 2, "corrupt bytes are fetched once more");
     let local = fetcher().with_local(executor.address(), executor.store.clone());
     for fetcher in [fetcher(), local] {
         let error =
@@ -193,25 +200,8 @@ async fn an_answer_that_breaks_off_is_asked_for_again_without_doubling() {
     for map in &blocks {
         write(&executor.store, block(*map), &[pattern(u64::from(*map), 3000), pattern(1, 3000)]);
     }
-    // A middleman who cuts the first connections after so many bytes of the answer.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let front: Arc<str> = listener.local_addr().unwrap().to_string().into();
-    let back = executor.address();
-    let middleman = tokio::spawn(async move {
-        let mut limits = [40_000_u64, 25_000, u64::MAX].into_iter();
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&*back).await.unwrap();
-            let limit = limits.next().unwrap_or(u64::MAX);
-            tokio::spawn(async move {
-                let (mut from_client, mut to_client) = client.into_split();
-                let (from_server, mut to_server) = server.into_split();
-                tokio::spawn(
-                    async move { tokio::io::copy(&mut from_client, &mut to_server).await },
-                );
-                let _ = tokio::io::copy(&mut from_server.take(limit), &mut to_client).await;
-            });
-        }
-    });
+    let limits = vec![Some(40_000), Some(25_000), None];
+    let (front, middleman) = middleman(executor.address(), limits).await;
     let at = |map: &u32| BlockLocation { block: block(*map), address: front.clone(), bytes: 6000 };
     let fetched = gather(fetcher().fetch(blocks.iter().map(at).collect(), 0..2)).await.unwrap();
     assert_eq!(fetched.len(), 40);
@@ -257,7 +247,7 @@ async fn a_server_that_does_not_know_the_secret_is_not_believed() {
     let address: Arc<str> = listener.local_addr().unwrap().to_string().into();
     let impostor = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        let mut greeting = b"FSBS\x01".to_vec();
+        let mut greeting = b"FSBS\x02".to_vec();
         greeting.extend_from_slice(&[7; 32]);
         socket.write_all(&greeting).await.unwrap();
         let mut words = vec![0; 2 + APPLICATION.len() + 64];
@@ -304,7 +294,7 @@ async fn many_readers_and_writers_at_once() {
             assert_eq!(data, pattern(u64::from(map * 100 + reduce), 2000));
         }
     }
-    let all = u64::from(maps * reduces) * 2000;
+    let all = u64::from(maps * reduces) * (2000 + FRAME_HEADER_BYTES);
     let statistics = fetcher.statistics();
     assert_eq!((statistics.local_bytes, statistics.remote_bytes), (all / 2, all / 2));
 }
@@ -330,4 +320,97 @@ async fn a_dropped_stream_stops_its_work() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(fetcher.statistics().remote_bytes, then);
     assert!(then < 32 * size as u64);
+}
+
+/// A middleman who cuts each connection after so many bytes of its answer; `None` is never.
+async fn middleman(
+    back: Arc<str>,
+    limits: Vec<Option<u64>>,
+) -> (Arc<str>, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front: Arc<str> = listener.local_addr().unwrap().to_string().into();
+    let task = tokio::spawn(async move {
+        let mut limits = limits.into_iter();
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&*back).await.unwrap();
+            let limit = limits.next().flatten().unwrap_or(u64::MAX);
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (from_server, mut to_server) = server.into_split();
+                tokio::spawn(
+                    async move { tokio::io::copy(&mut from_client, &mut to_server).await },
+                );
+                let _ = tokio::io::copy(&mut from_server.take(limit), &mut to_client).await;
+            });
+        }
+    });
+    (front, task)
+}
+
+#[tokio::test]
+async fn a_large_segment_that_breaks_off_goes_on_from_there() {
+    let executor = Executor::start().await;
+    let large = pattern(5, 9 * 1024 * 1024);
+    let bytes =
+        write(&executor.store, block(0), &[large.clone(), pattern(1, 10)]).sizes.iter().sum();
+    let limits = vec![Some(5_000_000), Some(2_000_000), None];
+    let (front, task) = middleman(executor.address(), limits).await;
+    let fetcher = fetcher();
+    let location = BlockLocation { block: block(0), address: front, bytes };
+    let fetched = gather(fetcher.fetch(vec![location], 0..2)).await.unwrap();
+    assert_eq!(fetched, [(block(0), 0, large), (block(0), 1, pattern(1, 10))]);
+    let statistics = fetcher.statistics();
+    assert_eq!((statistics.remote_requests, statistics.remote_bytes), (3, bytes));
+    task.abort();
+}
+
+#[tokio::test]
+async fn packed_blocks_are_smaller_on_the_wire_and_the_same_to_the_reader() {
+    let executor = Executor::start().await;
+    let text: Vec<u8> = b"a row of a table; ".iter().copied().cycle().take(6_000_000).collect();
+    for (map, codec) in (0..).zip([Codec::None, Codec::Lz4, Codec::Zstd]) {
+        let mut writer = executor.store.write_packed(block(map), 2, codec).unwrap();
+        writer.write(0, b"short").unwrap();
+        for piece in text.chunks(700_000) {
+            writer.write(1, piece).unwrap();
+        }
+        let committed = writer.commit().unwrap();
+        let stored: u64 = committed.sizes.iter().sum();
+        assert_eq!(stored < 200_000, codec != Codec::None, "{codec:?}: {stored}");
+        let local = fetcher().with_local(executor.address(), executor.store.clone());
+        for fetcher in [fetcher(), local] {
+            let blocks = vec![executor.at(block(map), stored)];
+            let fetched = gather(fetcher.fetch(blocks, 0..2)).await.unwrap();
+            assert_eq!(fetched[0].2, b"short");
+            assert!(fetched[1].2 == text);
+            let statistics = fetcher.statistics();
+            assert_eq!(statistics.local_bytes + statistics.remote_bytes, stored);
+        }
+    }
+}
+
+#[tokio::test]
+async fn blocks_of_other_executors_on_the_host_are_read_from_their_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = ShuffleStore::in_directory(APPLICATION, directory.path()).unwrap();
+    let theirs = ShuffleStore::in_directory(APPLICATION, directory.path()).unwrap();
+    let elsewhere = Executor::start().await;
+    for (map, store) in [(0, &ours), (1, &theirs), (2, &elsewhere.store)] {
+        write(store, block(map), &[pattern(map.into(), 1000)]);
+    }
+    // Nobody listens there: what is read from files asks nobody.
+    let near: Arc<str> = "127.0.0.1:1".into();
+    let at = |map, address: Arc<str>| BlockLocation { block: block(map), address, bytes: 1012 };
+    let fetcher = fetcher().with_host("127.0.0.1:2", ours.clone());
+    let blocks = vec![at(0, near.clone()), at(1, near.clone()), at(2, elsewhere.address())];
+    let fetched = gather(fetcher.fetch(blocks, 0..1)).await.unwrap();
+    assert_eq!(fetched.len(), 3);
+    let statistics = fetcher.statistics();
+    assert_eq!((statistics.local_segments, statistics.remote_segments), (2, 1));
+    // Another application's block of the same name is not ours.
+    drop(theirs);
+    let stranger = ShuffleStore::in_directory("another", directory.path()).unwrap();
+    write(&stranger, block(3), &[pattern(0, 10)]);
+    let error = gather(fetcher.fetch(vec![at(3, near)], 0..1)).await.unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::Unreachable(_)), "{error}");
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod fetch;
+mod pull;
+mod service;
 mod store;
 
 use std::sync::Arc;

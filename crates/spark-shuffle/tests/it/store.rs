@@ -36,6 +36,11 @@ pub(crate) fn data_file(store: &ShuffleStore) -> std::path::PathBuf {
     entries.find(|e| e.path().extension().is_some_and(|x| x == "data")).unwrap().path()
 }
 
+/// What a segment of one frame takes in its file.
+fn stored(length: usize) -> u64 {
+    if length == 0 { 0 } else { length as u64 + 12 }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -44,7 +49,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let store = store(directory.path());
         let committed = write(&store, block(1), &segments);
-        let sizes: Vec<u64> = segments.iter().map(|s| s.len() as u64).collect();
+        let sizes: Vec<u64> = segments.iter().map(|s| stored(s.len())).collect();
         prop_assert_eq!(&committed.sizes, &sizes);
         let reader = store.read(block(1)).unwrap();
         prop_assert_eq!(reader.segments() as usize, segments.len());
@@ -76,7 +81,7 @@ fn segments_out_of_order_or_range_are_refused() {
     assert!(matches!(writer.write(0, b"x"), Err(StoreError::Order { .. })));
     assert!(matches!(writer.write(3, b"x"), Err(StoreError::Order { .. })));
     writer.write(1, b"y").unwrap();
-    assert_eq!(writer.commit().unwrap().sizes, [0, 2, 0]);
+    assert_eq!(writer.commit().unwrap().sizes, [0, stored(2), 0]);
 }
 
 #[test]
@@ -162,6 +167,46 @@ fn a_full_store_says_so() {
     assert!(error.to_string().contains("spark.local.dir"), "{error}");
     drop(writer);
     assert_eq!(store.statistics().tier_bytes, [0]);
+}
+
+#[test]
+fn a_full_disk_falls_to_the_next_directory_and_then_says_so() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let directories = [first.path().to_owned(), second.path().to_owned()];
+    let store = ShuffleStore::open(StoreOptions {
+        application: APPLICATION.to_owned(),
+        tiers: vec![TierOptions::unlimited(directories)],
+        served_elsewhere: false,
+    })
+    .unwrap();
+    // The disk of one of the two breaks: its directory takes no new files.
+    std::fs::remove_dir_all(&store.directories()[0]).unwrap();
+    std::fs::write(&store.directories()[0], "in the way").unwrap();
+    for map in 0..8 {
+        write(&store, block(map), &[pattern(map.into(), 1000)]);
+        assert_eq!(
+            store.read(block(map)).unwrap().read_segment(0).unwrap(),
+            pattern(map.into(), 1000)
+        );
+    }
+    std::fs::remove_dir_all(&store.directories()[1]).unwrap();
+    std::fs::write(&store.directories()[1], "in the way").unwrap();
+    let error = store.write(block(9), 1).unwrap_err();
+    assert!(error.to_string().contains("spark.local.dir"), "{error}");
+    for directory in store.directories() {
+        std::fs::remove_file(directory).unwrap();
+    }
+}
+
+#[test]
+fn a_map_task_of_many_reducers_leaves_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let segments: Vec<Vec<u8>> = (0..200).map(|n| pattern(n, 100)).collect();
+    for map in 0..5 {
+        write(&store, block(map), &segments);
+    }
+    assert_eq!(files(directory.path()).len(), 5);
 }
 
 #[test]
