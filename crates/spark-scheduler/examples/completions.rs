@@ -1,6 +1,7 @@
 //! How many task completions the scheduler takes in per second: `completions [COMPLETIONS]`, one
 //! JSON line. Jobs of two stages, a map stage and a result stage of 10,000 partitions each, on 100
-//! executors of 8 cores; a completion is `handle` with its launch of the next task.
+//! executors of 8 cores; a completion is `handle` with its launch of the next task. A second line
+//! has the memory of live tasks: of a stage of so many partitions, and of one twice as large.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -64,7 +65,49 @@ fn main() -> std::io::Result<()> {
         completions as f64 / cpu_seconds,
         slowest.as_micros(),
         load()?,
+    )?;
+    memory()
+}
+
+/// Partitions of the smaller of the two stages whose memory is compared.
+const LIVE_TASKS: u32 = 500_000;
+
+/// What a live task takes must not depend on how many there are.
+fn memory() -> std::io::Result<()> {
+    let mut per_task = Vec::new();
+    for tasks in [LIVE_TASKS, 2 * LIVE_TASKS] {
+        let before = resident_bytes()?;
+        let mut scheduler = Scheduler::new(SchedulerOptions::default());
+        let executor = ExecutorId::from("0");
+        let added = Event::ExecutorAdded { executor, host: "h".into(), cores: CORES };
+        scheduler.handle(added, Time::default());
+        let stage = StageSpec::shuffle_map(StageId(0), ShuffleId(0), tasks, vec![]);
+        let job = JobSpec {
+            job: JobId(0),
+            stages: vec![stage],
+            final_stage: StageId(0),
+            properties: JobProperties::default(),
+        };
+        scheduler.handle(Event::JobSubmitted(job), Time::default());
+        assert_eq!(scheduler.demand().pending_tasks, (tasks - CORES) as usize);
+        per_task.push(resident_bytes()?.saturating_sub(before) / u64::from(tasks));
+    }
+    writeln!(
+        std::io::stdout(),
+        "{{\"bench\":\"scheduler_memory\",\"live_tasks\":{},\"bytes_per_task\":{},\
+         \"bytes_per_task_of_half_as_many\":{},\"cpu_seconds\":{:.3},\"load\":{}}}",
+        2 * LIVE_TASKS,
+        per_task[1],
+        per_task[0],
+        cpu_seconds()?,
+        load()?,
     )
+}
+
+fn resident_bytes() -> std::io::Result<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = pages.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    Ok(pages.unwrap_or_default() * 4096)
 }
 
 /// What this process took of the processor: steadier than the clock on a loaded machine.

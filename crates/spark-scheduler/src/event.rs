@@ -73,6 +73,10 @@ pub enum Event {
         /// The attempt that asks.
         task: TaskId,
     },
+    /// A map output was copied to another executor, which will serve it: its own is about to go
+    /// (`spark.storage.decommission.shuffleBlocks.enabled`). Ignored if the output was replaced
+    /// meanwhile, or if the other executor is not there.
+    MapOutputMoved(MovedOutput),
     /// A retained shuffle is not needed any more by the caller.
     ShuffleReleased {
         /// The shuffle.
@@ -108,6 +112,21 @@ pub struct MapOutput {
     pub address: Arc<str>,
     /// Bytes per reduce partition.
     pub sizes: MapSizes,
+}
+
+/// A map output's new place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovedOutput {
+    /// The shuffle.
+    pub shuffle: ShuffleId,
+    /// The map partition.
+    pub map_partition: u32,
+    /// The attempt that wrote it; the block's name stays.
+    pub task: TaskId,
+    /// Who has it now.
+    pub executor: ExecutorId,
+    /// `host:port` to fetch it from.
+    pub address: Arc<str>,
 }
 
 /// Why a task failed (Spark's `ExceptionFailure` and its kin).

@@ -83,6 +83,12 @@ impl Executors {
         self.by_id.contains_key(id)
     }
 
+    /// The host of an executor that lives.
+    pub(crate) fn host_of(&self, id: &ExecutorId) -> Option<Arc<str>> {
+        let index = self.by_id.get(id).copied()?;
+        self.get(index).map(|executor| executor.host.clone())
+    }
+
     pub(crate) fn has_host(&self, host: &str) -> bool {
         self.hosts.contains_key(host)
     }

@@ -38,10 +38,15 @@
 //! * Map output that a fetch failure reports lost, or that went with an executor, is computed
 //!   again only if it is still needed.
 //!
+//! Beside it, as pure: [`ExecutorAllocation`] decides how many executors there should be and which
+//! may go, and [`EventRecorder`] writes Spark's event log.
+//!
 //! There is no clock, thread, socket or randomness here: the same events give the same actions.
 
 mod action;
+mod allocation;
 mod event;
+mod event_log;
 mod exclusion;
 mod executors;
 mod ids;
@@ -57,10 +62,14 @@ mod task_set;
 pub use action::{
     Action, Demand, JobFailure, JobOutcome, KillReason, Locality, StageOutcome, TaskDescription,
 };
+pub use allocation::{
+    AllocationAction, AllocationInput, AllocationOptions, ExecutorAllocation, ExecutorUse,
+};
 pub use event::{
     Event, ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, MapOutput, MapOutputFate,
-    TaskFailure, TaskOutcome,
+    MovedOutput, TaskFailure, TaskOutcome,
 };
+pub use event_log::{ApplicationInfo, EventRecorder, TaskMetrics};
 pub use ids::{ExecutorId, JobId, ShuffleId, StageId, TaskId, Time};
 pub use job::{Determinism, JobProperties, JobSpec, StageKind, StageSpec, TaskLocation};
 pub use map_output::{MapOutputs, MapSizes, MapStatus};

@@ -160,17 +160,17 @@ impl MapOutputs {
         (0u32..).zip(&self.statuses).filter(|(_, s)| s.is_none()).map(|(p, _)| p).collect()
     }
 
-    fn set(&mut self, map_partition: u32, status: Option<MapStatus>) -> bool {
-        let Some(slot) = self.statuses.get_mut(map_partition as usize) else { return false };
-        let had = slot.is_some();
-        let has = status.is_some();
-        if !had && !has {
-            return false;
+    /// Puts a status in, or none, and answers what was there.
+    fn set(&mut self, map_partition: u32, status: Option<MapStatus>) -> Option<MapStatus> {
+        let slot = self.statuses.get_mut(map_partition as usize)?;
+        if slot.is_none() && status.is_none() {
+            return None;
         }
-        *slot = status;
-        self.available = self.available + usize::from(has) - usize::from(had);
+        let has = status.is_some();
+        let before = std::mem::replace(slot, status);
+        self.available = self.available + usize::from(has) - usize::from(before.is_some());
         self.epoch += 1;
-        true
+        before
     }
 }
 
@@ -178,6 +178,8 @@ impl MapOutputs {
 #[derive(Debug, Default)]
 pub(crate) struct MapOutputTracker {
     shuffles: IndexMap<ShuffleId, MapOutputs>,
+    /// How many outputs each executor wrote that are there: who has some is not dismissed.
+    holders: IndexMap<ExecutorId, u64>,
 }
 
 impl MapOutputTracker {
@@ -186,16 +188,49 @@ impl MapOutputTracker {
     }
 
     pub(crate) fn unregister(&mut self, shuffle: ShuffleId) {
-        self.shuffles.swap_remove(&shuffle);
+        if let Some(outputs) = self.shuffles.swap_remove(&shuffle) {
+            for status in outputs.statuses.iter().flatten() {
+                drop_holder(&mut self.holders, &status.executor);
+            }
+        }
     }
 
     pub(crate) fn get(&self, shuffle: ShuffleId) -> Option<&MapOutputs> {
         self.shuffles.get(&shuffle)
     }
 
+    /// The output there that an executor wrote.
+    pub(crate) fn of<'a>(
+        &'a self,
+        executor: &'a ExecutorId,
+    ) -> impl Iterator<Item = (ShuffleId, u32, &'a MapStatus)> + 'a {
+        self.shuffles.iter().flat_map(move |(shuffle, outputs)| {
+            (0..)
+                .zip(&outputs.statuses)
+                .filter_map(|(partition, status)| Some((partition, status.as_ref()?)))
+                .filter(move |(_, status)| status.executor == *executor)
+                .map(|(partition, status)| (*shuffle, partition, status))
+        })
+    }
+
+    /// Whether output that an executor wrote is there.
+    pub(crate) fn is_holder(&self, executor: &ExecutorId) -> bool {
+        self.holders.contains_key(executor)
+    }
+
     pub(crate) fn set(&mut self, shuffle: ShuffleId, map_partition: u32, status: MapStatus) {
-        if let Some(outputs) = self.shuffles.get_mut(&shuffle) {
-            outputs.set(map_partition, Some(status));
+        let Some(outputs) = self.shuffles.get_mut(&shuffle) else { return };
+        if map_partition as usize >= outputs.statuses.len() {
+            return;
+        }
+        match self.holders.get_mut(&status.executor) {
+            Some(outputs) => *outputs += 1,
+            None => {
+                self.holders.insert(status.executor.clone(), 1);
+            }
+        }
+        if let Some(before) = outputs.set(map_partition, Some(status)) {
+            drop_holder(&mut self.holders, &before.executor);
         }
     }
 
@@ -203,18 +238,22 @@ impl MapOutputTracker {
     pub(crate) fn remove(&mut self, shuffle: ShuffleId, map_partition: u32, task: TaskId) -> bool {
         let Some(outputs) = self.shuffles.get_mut(&shuffle) else { return false };
         let current = outputs.statuses.get(map_partition as usize).and_then(Option::as_ref);
-        if current.is_some_and(|status| status.task == task) {
-            outputs.set(map_partition, None)
-        } else {
-            false
+        if current.is_none_or(|status| status.task != task) {
+            return false;
         }
+        if let Some(before) = outputs.set(map_partition, None) {
+            drop_holder(&mut self.holders, &before.executor);
+        }
+        true
     }
 
     /// Forgets all outputs of one shuffle (an indeterminate stage runs again).
     pub(crate) fn remove_all(&mut self, shuffle: ShuffleId) {
         if let Some(outputs) = self.shuffles.get_mut(&shuffle) {
             for map_partition in 0..outputs.statuses.len() as u32 {
-                outputs.set(map_partition, None);
+                if let Some(before) = outputs.set(map_partition, None) {
+                    drop_holder(&mut self.holders, &before.executor);
+                }
             }
         }
     }
@@ -229,8 +268,10 @@ impl MapOutputTracker {
         for (shuffle, outputs) in &mut self.shuffles {
             let before = outputs.available;
             for map_partition in 0..outputs.statuses.len() {
-                if outputs.statuses[map_partition].as_ref().is_some_and(&mut lost) {
-                    outputs.set(map_partition as u32, None);
+                if outputs.statuses[map_partition].as_ref().is_some_and(&mut lost)
+                    && let Some(status) = outputs.set(map_partition as u32, None)
+                {
+                    drop_holder(&mut self.holders, &status.executor);
                 }
             }
             if outputs.available != before {
@@ -241,8 +282,25 @@ impl MapOutputTracker {
     }
 
     pub(crate) fn check(&self) {
+        let mut holders: IndexMap<&ExecutorId, u64> = IndexMap::new();
         for outputs in self.shuffles.values() {
             assert_eq!(outputs.available, outputs.statuses.iter().flatten().count());
+            for status in outputs.statuses.iter().flatten() {
+                *holders.entry(&status.executor).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(holders.len(), self.holders.len(), "holders of output");
+        for (executor, outputs) in holders {
+            assert_eq!(self.holders.get(executor), Some(&outputs), "outputs of {executor}");
+        }
+    }
+}
+
+fn drop_holder(holders: &mut IndexMap<ExecutorId, u64>, executor: &ExecutorId) {
+    if let Some(outputs) = holders.get_mut(executor) {
+        *outputs -= 1;
+        if *outputs == 0 {
+            holders.swap_remove(executor);
         }
     }
 }

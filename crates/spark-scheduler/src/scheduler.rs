@@ -18,11 +18,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::action::{Action, Demand};
+use crate::allocation::{AllocationInput, ExecutorUse};
 use crate::event::Event;
 use crate::exclusion::ApplicationExclusion;
-use crate::executors::{ExecutorIndex, Executors};
-use crate::ids::{JobId, ShuffleId, StageId, TaskId, Time};
-use crate::map_output::{MapOutputTracker, MapOutputs};
+use crate::executors::{Executor, ExecutorIndex, Executors};
+use crate::ids::{ExecutorId, JobId, ShuffleId, StageId, TaskId, Time};
+use crate::map_output::{MapOutputTracker, MapOutputs, MapStatus};
 use crate::options::SchedulerOptions;
 use crate::stage::{Job, Stage};
 use crate::task_set::{TaskSet, TaskSetId};
@@ -128,6 +129,7 @@ impl Scheduler {
             Event::TaskFinished { task, outcome } => self.finish_task(task, outcome, actions),
             Event::CommitRequested { task } => self.answer_commit(task, actions),
             Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
+            Event::MapOutputMoved(moved) => self.move_output(moved),
             Event::Wakeup => {}
         }
         if self.resubmit_at.is_some_and(|at| at <= self.now) {
@@ -178,6 +180,51 @@ impl Scheduler {
             demand.pending_cpus += waiting as u64 * u64::from(set.cpus);
         }
         demand
+    }
+
+    /// How many executors of `cores` cores all tasks running and waiting would fill, in parts of an
+    /// executor; tasks that take more than one core do not share what is left over, and such as fit
+    /// into none do not count.
+    pub fn executors_needed(&self, cores: u32) -> f64 {
+        let mut needed = 0.0;
+        for set in self.task_sets.values() {
+            let waiting = if set.is_runnable() { set.waiting + set.speculatable.len() } else { 0 };
+            let per_executor = cores / set.cpus;
+            if per_executor > 0 {
+                needed += (waiting + set.running) as f64 / f64::from(per_executor);
+            }
+        }
+        needed
+    }
+
+    /// What executor allocation wants to know; `holds_cache` says whether an executor holds cached
+    /// partitions.
+    pub fn allocation_input(
+        &self,
+        cores: u32,
+        holds_cache: impl Fn(&ExecutorId) -> bool,
+    ) -> AllocationInput {
+        let of = |(_, executor): (ExecutorIndex, &Executor)| ExecutorUse {
+            executor: executor.id.clone(),
+            running_cpus: executor.cores - executor.free_cores,
+            holds_output: self.outputs.is_holder(&executor.id),
+            holds_cache: holds_cache(&executor.id),
+            decommissioned: executor.decommissioned,
+        };
+        AllocationInput {
+            needed: self.executors_needed(cores),
+            backlogged: self.demand().pending_tasks > 0,
+            executors: self.executors.iter().map(of).collect(),
+        }
+    }
+
+    /// The map output an executor wrote that is still there, to be moved before the executor goes:
+    /// shuffle, map partition, status. Takes time in proportion to all outputs.
+    pub fn outputs_of<'a>(
+        &'a self,
+        executor: &'a ExecutorId,
+    ) -> impl Iterator<Item = (ShuffleId, u32, &'a MapStatus)> + 'a {
+        self.outputs.of(executor)
     }
 
     /// The stages that run now, for progress bars.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::Scheduler;
 use crate::action::Action;
 use crate::event::{
-    ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, MapOutputFate, TaskFailure,
+    ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, MapOutputFate, MovedOutput,
+    TaskFailure,
 };
 use crate::ids::{ExecutorId, ShuffleId, StageId, TaskId};
+use crate::map_output::MapStatus;
 use crate::task_set::TaskSetId;
 
 impl Scheduler {
@@ -62,6 +64,18 @@ impl Scheduler {
         }
     }
 
+    /// A map output lies elsewhere from now on. Readers that were told the old place still find it
+    /// there, or fail to fetch and are told the new one.
+    pub(super) fn move_output(&mut self, moved: MovedOutput) {
+        let MovedOutput { shuffle, map_partition, task, executor, address } = moved;
+        let Some(host) = self.executors.host_of(&executor) else { return };
+        let Some(outputs) = self.outputs.get(shuffle) else { return };
+        let status = outputs.statuses().get(map_partition as usize).and_then(Option::as_ref);
+        let Some(status) = status.filter(|status| status.task == task) else { return };
+        let status = MapStatus { executor, host, address, ..status.clone() };
+        self.outputs.set(shuffle, map_partition, status);
+    }
+
     /// What a fetch failure says is lost goes. Output that was replaced since is not harmed.
     pub(super) fn lose_fetched_output(&mut self, reader: StageId, failure: &FetchFailure) {
         let Some(map_task) = failure.map_task else { return };
@@ -79,9 +93,11 @@ impl Scheduler {
                 self.outputs.remove(failure.shuffle, failure.map_partition, map_task);
                 vec![failure.shuffle]
             }
-            FetchFailureScope::Block | FetchFailureScope::Address => {
+            FetchFailureScope::Block => {
                 self.outputs.remove_where(|s| s.address == address && s.executor == executor)
             }
+            // A shuffle service that does not answer takes the output of many executors with it.
+            FetchFailureScope::Address => self.outputs.remove_where(|s| s.address == address),
         };
         self.output_lost(&touched);
     }

@@ -10,7 +10,7 @@ use super::random::Random;
 use crate::{
     Action, Determinism, Event, ExclusionOptions, ExecutorId, ExecutorLoss, FailureKind,
     FetchFailure, FetchFailureScope, JobId, JobProperties, JobSpec, MapOutput, MapOutputFate,
-    MapSizes, PoolOptions, Scheduler, SchedulerOptions, SchedulingMode, ShuffleId,
+    MapSizes, MovedOutput, PoolOptions, Scheduler, SchedulerOptions, SchedulingMode, ShuffleId,
     SpeculationOptions, StageId, StageKind, StageSpec, TaskDescription, TaskFailure, TaskId,
     TaskLocation, TaskOutcome, Time,
 };
@@ -166,7 +166,8 @@ impl World {
                 self.tell(Event::ShuffleReleased { shuffle });
             }
             11 if chaos => self.decommission(),
-            12..16 => self.ask_to_commit(),
+            12 if chaos => self.move_block(),
+            13..16 => self.ask_to_commit(),
             16..90 if !self.running.is_empty() => self.end_a_task(chaos),
             _ => self.pass_time(chaos),
         }
@@ -183,6 +184,7 @@ impl World {
             if self.running.is_empty() && !self.jobs.is_empty() {
                 // Nothing runs and nothing is waited for: new executors must help, or it is stuck.
                 let before = self.report.launched;
+                self.add_executor();
                 self.add_executor();
                 let waits = self.report.launched == before && !self.jobs.is_empty();
                 let stuck = waits && self.scheduler.next_wakeup().is_none();
@@ -203,7 +205,9 @@ impl World {
     fn add_executor(&mut self) {
         let executor = ExecutorId::from(format!("e{}", self.next_executor));
         self.next_executor += 1;
-        let (host, cores) = (self.random.below(3), self.random.between(1, 3) as u32);
+        // Every second one takes every task.
+        let least = 1 + self.next_executor % 2;
+        let (host, cores) = (self.random.below(3), self.random.between(least, 3) as u32);
         self.executors.insert(executor.clone(), host);
         self.checks.executor_added(executor.clone(), cores);
         self.tell(Event::ExecutorAdded { executor, host: host_name(host), cores });
@@ -259,11 +263,41 @@ impl World {
         }
     }
 
+    /// An executor that is about to go has its output copied to another.
+    fn move_block(&mut self) {
+        let at = self.random.below(self.blocks.len() as u64) as usize;
+        let Some(block) = self.blocks.keys().nth(at).copied() else { return };
+        let Some(executor) = self.some_executor() else { return };
+        let (shuffle, map_partition, task) = block;
+        if let Some((place, _)) = self.blocks.get_mut(&block) {
+            place.clone_from(&executor);
+        }
+        let address = Arc::from(executor.as_str());
+        let moved = MovedOutput { shuffle, map_partition, task, executor, address };
+        self.tell(Event::MapOutputMoved(moved));
+    }
+
     fn cancel_something(&mut self) {
         let at = self.random.below(self.jobs.len() as u64) as usize;
         let Some(job) = self.jobs.iter().nth(at).copied() else { return };
-        self.checks.cancelled(job);
-        self.tell(Event::JobCancelled { job, reason: Arc::from("simulated") });
+        let reason = Arc::from("simulated");
+        match self.random.below(4) {
+            0 => {
+                let group = group_of(job);
+                let members: Vec<JobId> =
+                    self.jobs.iter().filter(|job| group_of(**job) == group).copied().collect();
+                members.into_iter().for_each(|job| self.checks.cancelled(job));
+                self.tell(Event::JobGroupCancelled { group, reason });
+            }
+            1 => {
+                self.checks.cancelled(job);
+                self.tell(Event::JobTagCancelled { tag: tag_of(job), reason });
+            }
+            _ => {
+                self.checks.cancelled(job);
+                self.tell(Event::JobCancelled { job, reason });
+            }
+        }
     }
 
     /// A late message of an attempt that ended before or went with its executor.
@@ -415,6 +449,9 @@ impl World {
                 1 => Determinism::Unordered,
                 _ => Determinism::Determinate,
             };
+            if self.random.percent(20) {
+                spec.cpus = Some(2);
+            }
             if self.random.percent(30) {
                 spec.preferences = (0..partitions).map(|_| self.preferences()).collect();
             }
@@ -424,7 +461,13 @@ impl World {
         let Some(last) = stages.last() else { return };
         let final_stage = last.stage;
         let pool = self.random.percent(50).then(|| Arc::from("a"));
-        let properties = JobProperties { retain_shuffles, pool, ..JobProperties::default() };
+        let properties = JobProperties {
+            retain_shuffles,
+            pool,
+            group: Some(group_of(job)),
+            tags: vec![tag_of(job)],
+            description: None,
+        };
         for spec in &stages {
             self.stages.insert(spec.stage, spec.clone());
             if let Some(shuffle) = spec.shuffle() {
@@ -520,6 +563,15 @@ impl World {
 fn reads(shuffle: ShuffleId, map_partition: u32, partition: u32) -> bool {
     let mix = shuffle.0 * 7 + u64::from(map_partition) * 5 + u64::from(partition) * 3;
     !mix.is_multiple_of(2)
+}
+
+/// Two jobs share a group; a tag is one job's.
+fn group_of(job: JobId) -> Arc<str> {
+    Arc::from(format!("g{}", job.0 / 2))
+}
+
+fn tag_of(job: JobId) -> Arc<str> {
+    Arc::from(format!("t{}", job.0))
 }
 
 fn host_name(host: u64) -> Arc<str> {

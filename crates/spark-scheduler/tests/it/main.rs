@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod scenarios;
+mod failures;
+mod indeterminate;
+mod losses;
 mod script;
+mod sharing;
 mod simulation;
+mod slow;
+mod stages;

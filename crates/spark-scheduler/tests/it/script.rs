@@ -3,11 +3,12 @@
 //! ```text
 //! executor a on h1 with 2            add an executor; `lose a [app] [kept|host]`, `drain a`
 //! job 0 pool=p group=g tag=t retain  a job of the stages in the lines after it, the last is final:
-//!   map 0 x3 [< 1 2] [indeterminate] [prefers h1 h2 …] [cpus 2]      (shuffle number = stage number)
+//!   map 0 x3 [< 1 2] [served] [indeterminate] [prefers h1 h2 …] [cpus 2]      (shuffle number = stage number)
 //!   result 1 x2 < 0
 //! ok 5 6 7                           task attempts succeed
 //! fail 5 boom                        … fail; `uncounted 5 why`, `fatal 5 why`, `killed 5`
 //! fetch 5 s0.1 block                 … miss map output 1 of shuffle 0; `address` for all there
+//! move s0.1 b                        map output 1 of shuffle 0 was copied to executor b
 //! at 200                             time passes, wakeups on the way included
 //! cancel 0 | cancel group g | cancel tag t | cancel stage 3 | commit 5 | release 0 | why 0
 //! ```
@@ -15,7 +16,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use expect_test::Expect;
 use spark_scheduler::*;
+
+/// Compares a scenario's transcript under Spark's defaults.
+pub(crate) fn check(script: &str, expected: Expect) {
+    expected.assert_eq(&play(SchedulerOptions::default(), script));
+}
 
 /// Plays a scenario and gives its transcript.
 pub(crate) fn play(options: SchedulerOptions, script: &str) -> String {
@@ -23,6 +30,8 @@ pub(crate) fn play(options: SchedulerOptions, script: &str) -> String {
         scheduler: Scheduler::new(options),
         now: Time::default(),
         shuffles: Vec::new(),
+        served: Vec::new(),
+        hosts: Vec::new(),
         transcript: String::new(),
         executors: Vec::new(),
     };
@@ -53,6 +62,9 @@ struct Player {
     now: Time,
     /// Stages that make shuffles.
     shuffles: Vec<u64>,
+    /// Those whose output the hosts' shuffle services serve.
+    served: Vec<u64>,
+    hosts: Vec<(ExecutorId, Arc<str>)>,
     transcript: String,
     /// Where each attempt runs.
     executors: Vec<(TaskId, ExecutorId, StageId)>,
@@ -68,11 +80,12 @@ impl Player {
         let task = || TaskId(number(words[1]));
         let rest = || Arc::from(words[2..].join(" "));
         match words[0] {
-            "executor" => self.tell(Event::ExecutorAdded {
-                executor: words[1].into(),
-                host: words[3].into(),
-                cores: number(words[5]) as u32,
-            }),
+            "executor" => {
+                let (executor, host): (ExecutorId, Arc<str>) = (words[1].into(), words[3].into());
+                self.hosts.push((executor.clone(), host.clone()));
+                let cores = number(words[5]) as u32;
+                self.tell(Event::ExecutorAdded { executor, host, cores });
+            }
             "lose" => {
                 let map_output = match words.last() {
                     Some(&"kept") => MapOutputFate::Kept,
@@ -93,6 +106,7 @@ impl Player {
                 self.tell(Event::TaskFinished { task: task(), outcome });
             }
             "fetch" => self.fetch_failed(task(), words[2], words[3] == "address"),
+            "move" => self.output_moved(words[1], words[2]),
             "at" => self.pass_to(Time::from_millis(number(words[1]))),
             "cancel" => {
                 let reason: Arc<str> = "".into();
@@ -140,11 +154,14 @@ impl Player {
             let from = words.iter().position(|word| *word == key).map_or(words.len(), |at| at + 1);
             words[from..]
                 .iter()
-                .take_while(|w| !["<", "prefers", "cpus", "indeterminate"].contains(w))
+                .take_while(|w| !["<", "prefers", "cpus", "indeterminate", "served"].contains(w))
         };
         let parents = after("<").map(|word| ShuffleId(number(word))).collect();
         let mut spec = if words[0] == "map" {
             self.shuffles.push(id);
+            if words.contains(&"served") {
+                self.served.push(id);
+            }
             StageSpec::shuffle_map(StageId(id), ShuffleId(id), partitions, parents)
         } else {
             StageSpec::result(StageId(id), partitions, parents)
@@ -167,7 +184,10 @@ impl Player {
         let (_, executor, stage) = place.unwrap_or_else(|| panic!("no TID {task}")).clone();
         let outcome = if self.shuffles.contains(&stage.0) {
             let sizes = MapSizes::new(&[1, 1]);
-            TaskOutcome::MapOutput(MapOutput { address: executor.as_str().into(), sizes })
+            let host = self.hosts.iter().find(|(id, _)| *id == executor).map(|(_, h)| h.clone());
+            let served = host.filter(|_| self.served.contains(&stage.0));
+            let address = served.unwrap_or_else(|| executor.as_str().into());
+            TaskOutcome::MapOutput(MapOutput { address, sizes })
         } else {
             TaskOutcome::Result
         };
@@ -189,6 +209,17 @@ impl Player {
         let message = format!("{what} is missing").into();
         let failure = FetchFailure { shuffle, map_partition, map_task, scope, message };
         self.tell(Event::TaskFinished { task, outcome: TaskOutcome::FetchFailed(failure) });
+    }
+
+    fn output_moved(&mut self, what: &str, to: &str) {
+        let (shuffle, map_partition) = what.trim_start_matches('s').split_once('.').unwrap();
+        let shuffle = ShuffleId(number(shuffle));
+        let map_partition = number(map_partition) as u32;
+        let outputs = self.scheduler.map_outputs(shuffle).unwrap();
+        let task = outputs.statuses()[map_partition as usize].as_ref().unwrap().task;
+        let (executor, address) = (to.into(), to.into());
+        let moved = MovedOutput { shuffle, map_partition, task, executor, address };
+        self.tell(Event::MapOutputMoved(moved));
     }
 
     fn pass_to(&mut self, until: Time) {
