@@ -20,7 +20,7 @@ use mesos_client::{
 use parking_lot::Mutex;
 use spark_conf::{Origin, SparkConf, table};
 use spark_exec::{Engine, SchedulerBackend};
-use spark_mesos::{Action, CoarseScheduler, Event, LaunchContext, LossReason, Settings};
+use spark_mesos::{Action, CoarseScheduler, Event, LaunchContext, LossReason, Mode, Settings};
 use spark_scheduler::{Demand, ExecutorLoss, MapOutputFate};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -83,11 +83,16 @@ impl MesosBackend {
         check_advertised(&options.master, &options.advertised_host)?;
         let conf = with_credential_files(conf)?;
         let settings = Settings::from_conf(&conf, options.spark_home.as_deref())?;
+        if settings.mode == Mode::Fine {
+            anyhow::bail!(
+                "spark.mesos.coarse=false: fine-grained mode is not served yet; leave it true"
+            );
+        }
         for warning in settings.warnings() {
             crate::exit::note(&format!("warning: {warning}"));
         }
         let hostname = conf.get(&table::PUBLIC_HOST)?.unwrap_or(options.advertised_host);
-        let framework = settings.framework_info(&options.user, Some(hostname));
+        let framework = settings.framework_info(&options.user, Some(hostname), None);
         let mut client = SchedulerOptions::new(options.master, framework);
         client.credential = settings
             .principal
@@ -275,6 +280,7 @@ impl Work {
         match command {
             Command::Demand(demand) => {
                 self.waiting.pending = demand.pending_tasks > 0;
+                self.decide(Event::WaitingTasks(demand.pending_tasks as u64));
                 self.waiting.look(self.present.is_empty(), Instant::now());
             }
             Command::Kill(executor) => self.decide(Event::KillExecutor(executor)),
@@ -312,7 +318,7 @@ impl Work {
             self.decide(Event::KillExecutor(id));
         }
         if self.waiting.is_due(now)
-            && let Some(report) = self.core.waiting_report()
+            && let Some(report) = self.core.waiting_report(now)
         {
             crate::exit::note(&report.to_string());
         }
@@ -354,6 +360,11 @@ impl Work {
             Action::Suppress => self.handle.suppress(Vec::new()),
             Action::Revive => self.handle.revive(Vec::new()),
             Action::Reconcile(tasks) => self.handle.reconcile(tasks),
+            Action::Shutdown { executor_id, agent_id } => {
+                self.handle.shutdown(executor_id, agent_id);
+            }
+            // Of fine-grained mode.
+            Action::Slots { .. } | Action::TaskEnded { .. } => {}
             Action::ExecutorLost { executor_id, host, reason } => {
                 self.vanished.remove(&executor_id);
                 if self.stopping.is_none() {

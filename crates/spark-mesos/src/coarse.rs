@@ -3,130 +3,28 @@
 //! Follows the reference's semantics of Spark 2.0 to 3.5 with its defects mended: an executor's id is
 //! its Mesos task id everywhere; offers of one agent are combined; every offer is answered exactly
 //! once; demand is told by SUPPRESS and REVIVE instead of refusals; agents are excluded for a time and
-//! only for failures of executors; unknown tasks that still run are killed.
+//! only for failures of executors; GPUs and ports are given to each executor instead of all to the
+//! first; unknown tasks that still run are killed.
 
 mod offers;
-mod status;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesos_api::{AgentId, Offer, OfferId, TaskId, TaskInfo, TaskStatus};
+use mesos_api::{AgentId, TaskId, TaskStatus};
 
+use crate::agents::AgentBook;
+use crate::cluster_view::ClusterView;
 use crate::command::LaunchContext;
-use crate::reason::{DeclineReason, LossReason};
-use crate::report::{AgentShortage, WaitingReport};
+use crate::events::{Action, Event, ExecutorLaunch, Launch};
+use crate::metrics::Metrics;
+use crate::reason::LossReason;
+use crate::report::{AgentShortage, WaitingCause, WaitingReport, Wanted};
 use crate::settings::Settings;
+use crate::status::{is_alive, loss};
 
 /// A launch without any news for this long is asked about; Mesos itself gives an executor a minute.
-const LAUNCH_QUESTION_INTERVAL: Duration = Duration::from_secs(30);
-
-/// What happened.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// The framework is subscribed, for the first time or again.
-    Registered {
-        /// Its id.
-        framework_id: String,
-        /// Whether it was before.
-        again: bool,
-    },
-    /// New offers.
-    Offers(Vec<Offer>),
-    /// An offer is void. Offers are answered when they come, so a launch on it will be refused.
-    Rescind(OfferId),
-    /// News of a Mesos task.
-    Status(TaskStatus),
-    /// An agent is gone.
-    AgentFailure(AgentId),
-    /// At most this many executors are wanted from now on.
-    ExecutorLimit(Option<u64>),
-    /// An executor has come to the driver.
-    ExecutorRegistered(String),
-    /// An executor is not wanted any more, or hangs.
-    KillExecutor(String),
-    /// Time has passed.
-    Tick,
-    /// The application ends.
-    Stop,
-}
-
-/// An executor about to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExecutorLaunch {
-    /// Its id, also that of its Mesos task.
-    pub executor_id: String,
-    /// Where.
-    pub agent_id: AgentId,
-    /// Its agent's host.
-    pub host: String,
-    /// Task slots.
-    pub cores: u64,
-    /// Memory with overhead.
-    pub memory_mib: u64,
-}
-
-/// Executors launched on offers of one agent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Launch {
-    /// The offers used.
-    pub offer_ids: Vec<OfferId>,
-    /// What is launched, for Mesos.
-    pub tasks: Vec<TaskInfo>,
-    /// What is launched, for us.
-    pub executors: Vec<ExecutorLaunch>,
-    /// How long the rest of the offers is refused; `None` for Mesos' default.
-    pub refuse: Option<Duration>,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// ACCEPT with LAUNCH.
-    Launch(Launch),
-    /// DECLINE.
-    Decline {
-        /// Offers of one agent.
-        offer_ids: Vec<OfferId>,
-        /// How long; `None` for Mesos' default.
-        refuse: Option<Duration>,
-        /// Why.
-        reason: DeclineReason,
-    },
-    /// KILL.
-    Kill {
-        /// The task.
-        task_id: TaskId,
-        /// Its agent.
-        agent_id: Option<AgentId>,
-    },
-    /// SUPPRESS.
-    Suppress,
-    /// REVIVE.
-    Revive,
-    /// RECONCILE these tasks.
-    Reconcile(Vec<(TaskId, Option<AgentId>)>),
-    /// Tell the task scheduler that an executor is gone.
-    ExecutorLost {
-        /// Which.
-        executor_id: String,
-        /// Where it was.
-        host: String,
-        /// Why.
-        reason: LossReason,
-    },
-}
-
-/// Offers by their fate.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Offers received.
-    pub received: u64,
-    /// Offers used.
-    pub accepted: u64,
-    /// Offers given back, by the name of the reason.
-    pub declined: BTreeMap<&'static str, u64>,
-}
+pub(crate) const LAUNCH_QUESTION_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -144,16 +42,11 @@ struct Executor {
     host: String,
     /// Mesos cpus it holds.
     cpus: u64,
+    /// GPUs it holds.
+    gpus: u64,
     stage: Stage,
     /// We have asked for its end.
     killing: bool,
-}
-
-#[derive(Debug, Default)]
-struct AgentRecord {
-    failures: Vec<Instant>,
-    excluded_until: Option<Instant>,
-    shortage: Option<AgentShortage>,
 }
 
 /// The decision core of coarse-grained mode.
@@ -163,28 +56,34 @@ pub struct CoarseScheduler {
     context: LaunchContext,
     framework_id: String,
     executors: BTreeMap<String, Executor>,
-    agents: BTreeMap<AgentId, AgentRecord>,
+    agents: AgentBook,
+    cluster: Option<ClusterView>,
     limit: Option<u64>,
+    waiting_tasks: u64,
     next_id: u64,
     suppressed: bool,
     stopped: bool,
-    counters: Counters,
+    registered_at: Option<Instant>,
+    metrics: Metrics,
 }
 
 impl CoarseScheduler {
     /// A scheduler that wants as many executors as the settings allow.
     pub fn new(settings: Settings, context: LaunchContext) -> Self {
         Self {
+            agents: AgentBook::new(settings.exclusion),
+            limit: settings.instances,
             settings,
             context,
             framework_id: String::new(),
             executors: BTreeMap::new(),
-            agents: BTreeMap::new(),
-            limit: None,
+            cluster: None,
+            waiting_tasks: 0,
             next_id: 0,
             suppressed: false,
             stopped: false,
-            counters: Counters::default(),
+            registered_at: None,
+            metrics: Metrics::default(),
         }
     }
 
@@ -193,10 +92,12 @@ impl CoarseScheduler {
         let mut actions = Vec::new();
         match event {
             Event::Registered { framework_id, again } => {
+                self.registered_at.get_or_insert(now);
+                self.metrics.registered(now);
                 self.register(framework_id, again, &mut actions);
             }
             Event::Offers(offers) => self.match_offers(offers, now, &mut actions),
-            Event::Rescind(_) => {}
+            Event::Rescind(_) => self.metrics.offers_rescinded += 1,
             Event::Status(status) => self.update(&status, now, &mut actions),
             Event::AgentFailure(agent_id) => self.lose_agent(&agent_id, now, &mut actions),
             Event::ExecutorLimit(limit) => {
@@ -207,14 +108,22 @@ impl CoarseScheduler {
             Event::ExecutorRegistered(id) => {
                 if let Some(executor) = self.executors.get_mut(&id) {
                     executor.stage = Stage::Registered;
+                    self.metrics.executor_came(now);
                 }
             }
             Event::KillExecutor(id) => self.kill(&id, &mut actions),
+            Event::WaitingTasks(count) => self.waiting_tasks = count,
+            Event::Cluster(view) => self.cluster = Some(view),
             Event::Tick => self.tick(now, &mut actions),
             Event::Stop => {
                 self.stopped = true;
                 self.tell_demand(false, &mut actions);
             }
+            // Executors are command tasks: their end comes as an update; the rest is of the other mode.
+            Event::ExecutorFailure { .. }
+            | Event::LaunchTasks(_)
+            | Event::KillTask(_)
+            | Event::MapOutputNeeded { .. } => {}
         }
         debug_assert!(self.check().is_ok(), "{:?}", self.check());
         actions
@@ -226,31 +135,82 @@ impl CoarseScheduler {
             Stage::Launched { ask_at } => Some(ask_at),
             Stage::Starting | Stage::Registered => None,
         });
-        let exclusions = self.agents.values().filter_map(|agent| agent.excluded_until);
-        questions.chain(exclusions).min()
+        questions.chain(self.agents.next_readmission()).min()
     }
 
-    /// What is waited for; `None` when nothing more is wanted.
-    pub fn waiting_report(&self) -> Option<WaitingReport> {
-        if !self.wants_more() && self.starting() == 0 {
+    /// What is waited for; `None` when nothing more is wanted and nothing starts, or when what there is
+    /// cannot grow but no task was said to wait.
+    pub fn waiting_report(&self, now: Instant) -> Option<WaitingReport> {
+        let starting = self.starting();
+        if !self.wants_more() && starting == 0 && (self.waiting_tasks == 0 || self.stopped) {
             return None;
         }
+        let wanted = Wanted {
+            cores: self.settings.core_unit() as f64,
+            memory_mib: self.settings.memory.total_mib(),
+            gpus: if self.settings.gpus.required { self.settings.gpus.per_executor } else { 0 },
+        };
+        let agents = self.shortages(wanted);
         Some(WaitingReport {
-            executor_cores: self.settings.executor_cores,
-            executor_memory_mib: self.settings.memory.total_mib(),
-            starting: self.starting(),
+            at: now,
+            wanted,
+            waiting_tasks: self.waiting_tasks,
+            starting,
             running: self.registered_count(),
             role: self.settings.role.clone(),
-            agents: self.agents.values().filter_map(|agent| agent.shortage.clone()).collect(),
+            causes: self.waiting_causes(starting, &agents),
+            agents,
         })
     }
 
-    /// Whether the share of `spark.cores.max` that must be there before the first task is there.
-    pub fn has_enough_registered(&self) -> bool {
+    fn waiting_causes(&self, starting: usize, agents: &[AgentShortage]) -> Vec<WaitingCause> {
+        if starting > 0 {
+            return vec![WaitingCause::Starting(starting)];
+        }
+        if let (0, Some(limit)) = (self.executors_left(), self.limit) {
+            return vec![WaitingCause::ExecutorLimit(limit)];
+        }
+        if let (false, Some(max)) = (self.has_cores_left(), self.settings.cores_max) {
+            let held = self.cores_acquired() as f64;
+            return vec![WaitingCause::CoresMax { max, held }];
+        }
+        if !self.has_gpus_left() {
+            return vec![WaitingCause::GpusMax(self.settings.gpus.max)];
+        }
+        if !agents.is_empty() {
+            return WaitingReport::causes_of(agents);
+        }
+        match &self.cluster {
+            Some(view) if view.agent_count() == 0 => vec![WaitingCause::NoAgents],
+            Some(_) | None => vec![WaitingCause::NoOffers],
+        }
+    }
+
+    /// What agents' offers lacked, and why the others offer nothing, as far as the master told.
+    fn shortages(&self, wanted: Wanted) -> Vec<AgentShortage> {
+        let view = self.cluster.as_ref();
+        self.agents.with_silent(view, &self.settings, wanted)
+    }
+
+    /// Whether tasks may start: the share of `spark.cores.max` that
+    /// `spark.scheduler.minRegisteredResourcesRatio` asks for has come, or
+    /// `spark.scheduler.maxRegisteredResourcesWaitingTime` is over since the registration.
+    pub fn is_ready(&self, now: Instant) -> bool {
         let registered = self.executors.values().filter(|e| e.stage == Stage::Registered);
         let cores: u64 = registered.map(|executor| executor.cpus).sum();
         let wanted = self.settings.cores_max.unwrap_or(0) as f64;
         cores as f64 >= wanted * self.settings.min_registered_ratio
+            || self.wait_ends().is_some_and(|end| end <= now)
+    }
+
+    /// When the wait for registered cores is over, if any are waited for.
+    pub fn ready_at(&self) -> Option<Instant> {
+        let matters = self.settings.min_registered_ratio > 0.0 && self.settings.cores_max.is_some();
+        self.wait_ends().filter(|_| matters)
+    }
+
+    fn wait_ends(&self) -> Option<Instant> {
+        Some(self.registered_at? + self.settings.max_registered_wait)
     }
 
     /// Executors that are launched and not yet lost.
@@ -263,9 +223,9 @@ impl CoarseScheduler {
         self.executors.len() - self.starting()
     }
 
-    /// What became of the offers so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// What became of offers and executors so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     fn starting(&self) -> usize {
@@ -281,18 +241,28 @@ impl CoarseScheduler {
         self.settings.cores_max.unwrap_or(u64::MAX).saturating_sub(self.cores_acquired())
     }
 
+    fn has_cores_left(&self) -> bool {
+        self.cores_left() >= self.settings.core_unit()
+    }
+
+    /// GPUs that may still be taken.
+    fn gpus_left(&self) -> u64 {
+        let held: u64 = self.executors.values().map(|executor| executor.gpus).sum();
+        self.settings.gpus.max.saturating_sub(held)
+    }
+
+    /// Whether another executor may have the GPUs it does not start without.
+    fn has_gpus_left(&self) -> bool {
+        !self.settings.gpus.required || self.gpus_left() >= self.settings.gpus.per_executor
+    }
+
     /// Executors that may still be launched.
     fn executors_left(&self) -> u64 {
         self.limit.unwrap_or(u64::MAX).saturating_sub(self.executors.len() as u64)
     }
 
-    /// Cores an executor has at least.
-    fn least_cores(&self) -> u64 {
-        self.settings.executor_cores.unwrap_or(self.settings.task_cpus)
-    }
-
     fn wants_more(&self) -> bool {
-        !self.stopped && self.executors_left() > 0 && self.cores_left() >= self.least_cores()
+        !self.stopped && self.executors_left() > 0 && self.has_cores_left() && self.has_gpus_left()
     }
 
     /// Tells the master when demand begins or ends; with `again` also when it goes on, because
@@ -301,10 +271,12 @@ impl CoarseScheduler {
         if self.wants_more() {
             if self.suppressed || again {
                 self.suppressed = false;
+                self.metrics.revives += 1;
                 actions.push(Action::Revive);
             }
         } else if !self.suppressed {
             self.suppressed = true;
+            self.metrics.suppresses += 1;
             actions.push(Action::Suppress);
         }
     }
@@ -347,16 +319,59 @@ impl CoarseScheduler {
         if !questions.is_empty() {
             actions.push(Action::Reconcile(questions));
         }
-        let mut readmitted = false;
-        for agent in self.agents.values_mut() {
-            if agent.excluded_until.is_some_and(|until| until <= now) {
-                agent.excluded_until = None;
-                readmitted = true;
-            }
-        }
-        if readmitted {
+        if self.agents.readmit(now) {
             self.tell_demand(true, actions);
         }
+    }
+
+    fn update(&mut self, status: &TaskStatus, now: Instant, actions: &mut Vec<Action>) {
+        let id = &status.task_id.value;
+        let Some(executor) = self.executors.get_mut(id) else {
+            // One we have given up, or of an earlier life of this framework.
+            if is_alive(status.state()) {
+                actions.push(Action::Kill {
+                    task_id: status.task_id.clone(),
+                    agent_id: status.agent_id.clone(),
+                });
+            }
+            return;
+        };
+        if is_alive(status.state()) {
+            if matches!(executor.stage, Stage::Launched { .. }) {
+                executor.stage = Stage::Starting;
+            }
+            return;
+        }
+        let worked = executor.stage == Stage::Registered;
+        let reason = loss(status, executor.killing, worked);
+        let id = id.clone();
+        self.lose(&id, reason, now, actions);
+        self.tell_demand(true, actions);
+    }
+
+    fn lose_agent(&mut self, agent_id: &AgentId, now: Instant, actions: &mut Vec<Action>) {
+        let here = self.executors.iter().filter(|(_, executor)| executor.agent_id == *agent_id);
+        let lost: Vec<String> = here.map(|(id, _)| id.clone()).collect();
+        for id in &lost {
+            self.lose(id, LossReason::AgentLost, now, actions);
+        }
+        self.agents.forget(agent_id);
+        if !lost.is_empty() {
+            self.tell_demand(true, actions);
+        }
+    }
+
+    fn lose(&mut self, id: &str, reason: LossReason, now: Instant, actions: &mut Vec<Action>) {
+        let Some(executor) = self.executors.remove(id) else { return };
+        if reason.is_failure() {
+            self.agents.blame(&executor.agent_id, now);
+        }
+        self.metrics.lost(&reason);
+        actions.push(Action::ExecutorLost {
+            executor_id: id.to_owned(),
+            host: executor.host,
+            reason,
+        });
     }
 
     /// Invariants.
@@ -364,6 +379,10 @@ impl CoarseScheduler {
         let (acquired, max) = (self.cores_acquired(), self.settings.cores_max);
         if max.is_some_and(|max| acquired > max) {
             return Err(format!("{acquired} cores of at most {max:?}"));
+        }
+        let gpus: u64 = self.executors.values().map(|executor| executor.gpus).sum();
+        if gpus > self.settings.gpus.max {
+            return Err(format!("{gpus} GPUs of at most {}", self.settings.gpus.max));
         }
         if self.suppressed && self.wants_more() {
             return Err("suppressed though more is wanted".to_owned());
@@ -375,4 +394,4 @@ impl CoarseScheduler {
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

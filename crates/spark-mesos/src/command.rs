@@ -3,13 +3,19 @@
 //! The command is a list of arguments, never shell text.
 
 use mesos_api::command_info::Uri;
+use mesos_api::environment::Variable;
 use mesos_api::{CommandInfo, Environment};
 use spark_conf::{SparkConf, table};
 
+use crate::forms;
+use crate::ports::ExecutorPorts;
 use crate::settings::SettingsError;
 
-/// The reference's class, so that scripts which look for it in process lists still find it.
-const BACKEND_CLASS: &str = "org.apache.spark.executor.CoarseGrainedExecutorBackend";
+/// The reference's classes, so that scripts which look for them in process lists still find them.
+const COARSE_CLASS: &str = "org.apache.spark.executor.CoarseGrainedExecutorBackend";
+const FINE_CLASS: &str = "org.apache.spark.executor.MesosExecutorBackend";
+/// Family of variables for executors.
+const EXECUTOR_ENVIRONMENT: &str = "spark.executorEnv.";
 /// The program inside a home.
 const SPARK_CLASS: &str = "bin/spark-class";
 /// Where Docker containers see their sandbox.
@@ -35,6 +41,7 @@ pub struct Program {
     place: Place,
     uris: Vec<Uri>,
     environment: Vec<(String, String)>,
+    secrets: Vec<Variable>,
     in_docker: bool,
     pass_hostname: bool,
 }
@@ -51,28 +58,31 @@ enum Place {
 pub(crate) struct ExecutorArguments<'a> {
     pub(crate) executor_id: &'a str,
     pub(crate) hostname: &'a str,
-    pub(crate) cores: u64,
+    /// Task slots; `None` in fine-grained mode, where each Mesos task is one.
+    pub(crate) cores: Option<u64>,
     pub(crate) app_id: &'a str,
+    pub(crate) ports: ExecutorPorts,
 }
 
 impl Program {
     pub(crate) fn from_conf(
         conf: &SparkConf,
         spark_home: Option<&str>,
+        secrets: Vec<Variable>,
     ) -> Result<Self, SettingsError> {
-        let cache = conf.get(&table::MESOS_FETCHER_CACHE)?;
-        let uri =
-            |value: &str| Uri { value: value.to_owned(), cache: Some(cache), ..Uri::default() };
         let archive = conf.get(&table::EXECUTOR_URI)?;
-        let mut uris: Vec<Uri> = archive.iter().map(|value| uri(value)).collect();
-        uris.extend(conf.get(&table::MESOS_URIS)?.iter().map(|value| uri(value)));
         Ok(Self {
             place: place(conf, archive.as_deref(), spark_home)?,
-            uris,
+            uris: uris(conf)?,
             environment: environment(conf)?,
+            secrets,
             in_docker: conf.get(&table::MESOS_DOCKER_IMAGE)?.is_some()
                 && conf.get(&table::MESOS_CONTAINERIZER)? == "docker",
-            pass_hostname: conf.get(&table::MESOS_NETWORK_NAME)?.is_none(),
+            // In a network of its own a container is not reached by its agent's name (SPARK-28778).
+            pass_hostname: match conf.get(&table::MESOS_NETWORK_NAME)?.as_deref() {
+                None | Some("host" | "bridge") => true,
+                Some(_) => false,
+            },
         })
     }
 
@@ -82,32 +92,32 @@ impl Program {
         executor: &ExecutorArguments<'_>,
     ) -> CommandInfo {
         let program = self.path();
-        let cores = executor.cores.to_string();
-        let mut arguments = vec![
-            program.as_str(),
-            BACKEND_CLASS,
-            "--driver-url",
-            &context.driver_url,
-            "--executor-id",
-            executor.executor_id,
-            "--cores",
-            &cores,
-            "--app-id",
-            executor.app_id,
-        ];
-        if self.pass_hostname {
-            arguments.extend(["--hostname", executor.hostname]);
-        }
+        let class = if executor.cores.is_some() { COARSE_CLASS } else { FINE_CLASS };
+        let mut arguments = vec![program.clone(), class.to_owned()];
+        let mut flag = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                arguments.extend([name.to_owned(), value]);
+            }
+        };
+        flag("--driver-url", Some(context.driver_url.clone()));
+        flag("--executor-id", Some(executor.executor_id.to_owned()));
+        flag("--cores", executor.cores.map(|cores| cores.to_string()));
+        flag("--app-id", Some(executor.app_id.to_owned()));
+        flag("--hostname", self.pass_hostname.then(|| executor.hostname.to_owned()));
+        flag("--block-manager-port", executor.ports.listen.map(|port| port.to_string()));
+        flag("--advertised-port", executor.ports.advertised.map(|port| port.to_string()));
         let own = [
             ("SPARK_USER".to_owned(), context.user.clone()),
             ("_SPARK_AUTH_SECRET".to_owned(), context.secret.clone()),
         ];
+        let mut environment = Environment::of(self.environment.iter().cloned().chain(own));
+        environment.variables.extend(self.secrets.iter().cloned());
         CommandInfo {
             uris: self.uris.clone(),
-            environment: Some(Environment::of(self.environment.iter().cloned().chain(own))),
+            environment: Some(environment),
             shell: Some(false),
-            value: Some(program.clone()),
-            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            value: Some(program),
+            arguments,
             user: None,
         }
     }
@@ -130,6 +140,9 @@ fn place(
 ) -> Result<Place, SettingsError> {
     let Some(uri) = archive else {
         let home = conf.get(&table::MESOS_EXECUTOR_HOME)?;
+        if let Some(home) = &home {
+            forms::absolute_path(table::MESOS_EXECUTOR_HOME.name(), home)?;
+        }
         return match home.as_deref().or(spark_home) {
             Some(home) => Ok(Place::Home(home.trim_end_matches('/').to_owned())),
             None => Err(SettingsError::Conflict(
@@ -164,8 +177,42 @@ fn environment(conf: &SparkConf) -> Result<Vec<(String, String)>, SettingsError>
     if let Some(path) = conf.get(&table::EXECUTOR_EXTRA_LIBRARY_PATH)? {
         variables.push(("LD_LIBRARY_PATH".to_owned(), path));
     }
-    variables.extend(conf.with_prefix("spark.executorEnv."));
+    variables.extend(self::variables(conf, EXECUTOR_ENVIRONMENT)?);
     Ok(variables)
+}
+
+/// The variables of a family of properties.
+pub(crate) fn variables(
+    conf: &SparkConf,
+    family: &'static str,
+) -> Result<Vec<(String, String)>, SettingsError> {
+    let variables = conf.with_prefix(family);
+    match variables.iter().find(|(name, value)| name.contains(['=', '\0']) || value.contains('\0'))
+    {
+        Some((name, value)) => Err(SettingsError::Conflict(format!(
+            "{family}{name}: {value:?} is not valid: expected the name of a variable after {family}, \
+             without =, and no zero byte"
+        ))),
+        None => Ok(variables),
+    }
+}
+
+/// `spark.executor.uri`, then `spark.mesos.uris`, for the fetcher.
+pub(crate) fn uris(conf: &SparkConf) -> Result<Vec<Uri>, SettingsError> {
+    let cache = conf.get(&table::MESOS_FETCHER_CACHE)?;
+    let mut uris = Vec::new();
+    let mut add = |property: &'static str, value: String| {
+        forms::fetchable(property, &value)?;
+        uris.push(Uri { value, cache: Some(cache), ..Uri::default() });
+        Ok::<(), SettingsError>(())
+    };
+    if let Some(archive) = conf.get(&table::EXECUTOR_URI)? {
+        add(table::EXECUTOR_URI.name(), archive)?;
+    }
+    for value in conf.get(&table::MESOS_URIS)? {
+        add(table::MESOS_URIS.name(), value)?;
+    }
+    Ok(uris)
 }
 
 #[cfg(test)]
@@ -184,9 +231,14 @@ mod tests {
             secret: "s3".to_owned(),
             user: "me".to_owned(),
         };
-        let executor =
-            ExecutorArguments { executor_id: "3", hostname: "agent1", cores: 2, app_id: "F-1" };
-        let out = match Program::from_conf(&conf, home) {
+        let executor = ExecutorArguments {
+            executor_id: "3",
+            hostname: "agent1",
+            cores: Some(2),
+            app_id: "F-1",
+            ports: ExecutorPorts { listen: Some(7000), advertised: None },
+        };
+        let out = match Program::from_conf(&conf, home, Vec::new()) {
             Ok(program) => {
                 let command = program.command(&context, &executor);
                 let uris: Vec<_> =
@@ -212,7 +264,7 @@ mod tests {
             &[("spark.executorEnv.A", "1")],
             Some("/opt/spark"),
             expect![[r#"
-                /opt/spark/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1
+                /opt/spark/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1 --block-manager-port 7000
                 SPARK_EXECUTOR_MEMORY=1024m A=1 SPARK_USER=me _SPARK_AUTH_SECRET=s3
                 []
             "#]],
@@ -221,7 +273,7 @@ mod tests {
             &[("spark.mesos.executor.home", "/other/./x/"), ("spark.mesos.network.name", "n")],
             Some("/opt/spark"),
             expect![[r#"
-                /other/./x/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1
+                /other/./x/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --block-manager-port 7000
                 SPARK_EXECUTOR_MEMORY=1024m SPARK_USER=me _SPARK_AUTH_SECRET=s3
                 []
             "#]],
@@ -238,7 +290,7 @@ mod tests {
             ],
             None,
             expect![[r#"
-                ./ferrospark-0.1.0/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1
+                ./ferrospark-0.1.0/bin/spark-class org.apache.spark.executor.CoarseGrainedExecutorBackend --driver-url spark://10.0.0.1:7000 --executor-id 3 --cores 2 --app-id F-1 --hostname agent1 --block-manager-port 7000
                 SPARK_EXECUTOR_MEMORY=1024m SPARK_USER=me _SPARK_AUTH_SECRET=s3
                 [("http://h/d/ferrospark-0.1.0.tgz?x=1", true), ("http://h/a", true), ("http://h/b", true)]
             "#]],

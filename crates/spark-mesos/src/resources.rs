@@ -1,45 +1,59 @@
-//! What an offer holds and how executors are cut out of it.
+//! What an offer holds and how executors and tasks are cut out of it.
 //!
 //! Amounts are whole thousandths, the precision Mesos computes with.
 
-use mesos_api::value::Scalar;
+use mesos_api::value::{Range, Ranges, Scalar};
 use mesos_api::{Offer, Resource, ValueType};
 
-/// Thousandths of a cpu or of a MiB.
+/// Thousandths of a cpu, a GPU or a MiB.
 pub(crate) type Milli = i64;
 
 /// One whole unit.
 pub(crate) const UNIT: Milli = 1000;
 
-fn milli(value: f64) -> Milli {
+/// Thousandths of a number as Mesos rounds it.
+pub(crate) fn milli(value: f64) -> Milli {
+    // `as` saturates and turns NaN into zero.
     (value * UNIT as f64).round() as Milli
+}
+
+/// Thousandths of whole units.
+pub(crate) fn whole(units: u64) -> Milli {
+    Milli::try_from(units).unwrap_or(Milli::MAX / UNIT).saturating_mul(UNIT)
+}
+
+/// The number of which these are the thousandths.
+pub(crate) fn units(amount: Milli) -> f64 {
+    amount as f64 / UNIT as f64
 }
 
 /// Usable resources of one agent, reserved ones first, so that what others cannot have is used up
 /// before what they can.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pool {
     resources: Vec<Resource>,
 }
 
 impl Pool {
-    /// The scalar resources of offers, without those that may be taken away again.
+    /// The resources of offers, without those that may be taken away again or that belong to disks.
     pub(crate) fn of<'a>(offers: impl IntoIterator<Item = &'a Offer>) -> Self {
-        let usable = |resource: &&Resource| {
-            resource.r#type() == ValueType::Scalar
-                && resource.revocable.is_none()
-                && resource.shared.is_none()
-                && resource.disk.is_none()
-        };
-        let mut resources: Vec<Resource> = offers
-            .into_iter()
-            .flat_map(|offer| offer.resources.iter().filter(usable).cloned())
-            .collect();
-        resources.sort_by_key(|resource| !is_reserved(resource));
-        Self { resources }
+        let mut pool = Self::default();
+        for offer in offers {
+            pool.add(offer);
+        }
+        pool
     }
 
-    /// How much there is of a resource.
+    /// Adds another offer of the same agent.
+    pub(crate) fn add(&mut self, offer: &Offer) {
+        let usable = |resource: &&Resource| {
+            resource.revocable.is_none() && resource.shared.is_none() && resource.disk.is_none()
+        };
+        self.resources.extend(offer.resources.iter().filter(usable).cloned());
+        self.resources.sort_by_key(|resource| !is_reserved(resource));
+    }
+
+    /// How much there is of a scalar.
     pub(crate) fn amount(&self, name: &str) -> Milli {
         self.resources.iter().filter(|r| r.name == name).map(amount).sum()
     }
@@ -62,6 +76,55 @@ impl Pool {
         }
         taken
     }
+
+    /// Whether a port is there.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.port_ranges().any(|range| contains(range, port))
+    }
+
+    /// The first port there is of these.
+    pub(crate) fn first_port(&self, mut wanted: impl Iterator<Item = u16>) -> Option<u16> {
+        wanted.find(|port| self.has_port(*port))
+    }
+
+    /// Takes a port out, with the role and reservation of its range; the caller has looked that it is
+    /// there.
+    pub(crate) fn take_port(&mut self, port: u16) -> Vec<Resource> {
+        let number = u64::from(port);
+        let holder = self.resources.iter_mut().find(|resource| {
+            resource.name == "ports" && ranges(resource).iter().any(|range| contains(range, port))
+        });
+        let Some(resource) = holder else { return Vec::new() };
+        let mut rest = Vec::new();
+        for range in ranges(resource) {
+            if !contains(range, port) {
+                rest.push(range.clone());
+                continue;
+            }
+            if range.begin < number {
+                rest.push(Range { begin: range.begin, end: number - 1 });
+            }
+            if number < range.end {
+                rest.push(Range { begin: number + 1, end: range.end });
+            }
+        }
+        let taken = Ranges { range: vec![Range { begin: number, end: number }] };
+        let taken = Resource { ranges: Some(taken), ..resource.clone() };
+        resource.ranges = Some(Ranges { range: rest });
+        vec![taken]
+    }
+
+    fn port_ranges(&self) -> impl Iterator<Item = &Range> {
+        self.resources.iter().filter(|resource| resource.name == "ports").flat_map(ranges)
+    }
+}
+
+fn contains(range: &Range, port: u16) -> bool {
+    (range.begin..=range.end).contains(&u64::from(port))
+}
+
+fn ranges(resource: &Resource) -> &[Range] {
+    resource.ranges.as_ref().map_or(&[], |ranges| &ranges.range)
 }
 
 fn is_reserved(resource: &Resource) -> bool {
@@ -69,12 +132,14 @@ fn is_reserved(resource: &Resource) -> bool {
 }
 
 fn amount(resource: &Resource) -> Milli {
+    if resource.r#type() != ValueType::Scalar {
+        return 0;
+    }
     resource.scalar.as_ref().map_or(0, |scalar| milli(scalar.value))
 }
 
 fn with_amount(resource: &Resource, amount: Milli) -> Resource {
-    let value = amount as f64 / UNIT as f64;
-    Resource { scalar: Some(Scalar { value }), ..resource.clone() }
+    Resource { scalar: Some(Scalar { value: units(amount) }), ..resource.clone() }
 }
 
 #[cfg(test)]
@@ -103,5 +168,28 @@ mod tests {
         assert_eq!(pool.amount("cpus"), 1500);
         assert_eq!(pool.take("cpus", 1500).len(), 1);
         assert_eq!(pool.amount("mem"), 100_000);
+    }
+
+    #[test]
+    fn a_port_is_cut_out_of_its_range() {
+        let reserved = Resource {
+            role: Some("dev".to_owned()),
+            ..Resource::ranges_of("ports", [(31_000, 31_002)])
+        };
+        let offer = Offer {
+            resources: vec![Resource::ranges_of("ports", [(100, 101), (7000, 8000)]), reserved],
+            ..Offer::default()
+        };
+        let mut pool = Pool::of([&offer]);
+        assert_eq!(pool.first_port(6999..=7005), Some(7000));
+        assert_eq!(pool.first_port(102..=6999), None);
+        let taken = pool.take_port(31_001);
+        assert_eq!(taken[0].role(), "dev");
+        assert_eq!(ranges(&taken[0]), [Range { begin: 31_001, end: 31_001 }]);
+        assert!(!pool.has_port(31_001));
+        assert!(pool.has_port(31_000) && pool.has_port(31_002));
+        assert_eq!(pool.first_port(31_001..=31_005), Some(31_002));
+        assert!(pool.take_port(99).is_empty());
+        assert_eq!(pool.amount("ports"), 0);
     }
 }

@@ -23,6 +23,8 @@ properties! {
         "Executor failures on an agent after which it is left out for a while; losses the executor did not cause do not count";
     EXCLUDE_TIMEOUT: Duration = "spark.ferrospark.mesos.exclude.timeout", Kind::Duration { unit: TimeUnit::Second }, Value("60s"), "ferrospark", Application, Honoured,
         "How long an agent is left out";
+    FINE_IDLE_TIMEOUT: Duration = "spark.ferrospark.mesos.fine.executorIdleTimeout", Kind::Duration { unit: TimeUnit::Second }, Value("10s"), "ferrospark", Application, Honoured,
+        "Fine-grained mode: how long an executor without tasks, whose map output nobody needs any more, keeps its memory and its own cpus";
     WAITING_REPORT_DELAY: Duration = "spark.ferrospark.waitingReport.delay", Kind::Duration { unit: TimeUnit::Millisecond }, Value("5s"), "ferrospark", Application, Honoured,
         "How long an application waits for resources before it says what for";
     DRIVER_SECRET: Option<String> = "spark.ferrospark.connect.secret", Kind::Text, Computed("random per application"), "ferrospark", Application, Planned,

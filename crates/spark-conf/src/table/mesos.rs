@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::kind::{ByteUnit, Kind, TimeUnit};
 use crate::property::Preset::{Computed, None as Unset, SameAs, Value};
-use crate::property::Status::{Honoured, Planned};
+use crate::property::Status::{Honoured, Ignored, Planned};
 
 const COUNT: Kind = Kind::Integer { min: 1, max: i32::MAX as i64 };
 const NOT_NEGATIVE: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
@@ -16,7 +16,7 @@ properties! {
         "Coarse-grained mode (one Mesos task per executor) or fine-grained mode (one per Spark task)";
     MESOS_EXTRA_CORES: u64 = "spark.mesos.extra.cores", NOT_NEGATIVE, Value("0"), "0.6.0", Application, Honoured,
         "Task slots each executor has beyond its Mesos cpus";
-    MESOS_EXECUTOR_CORES: f64 = "spark.mesos.mesosExecutor.cores", Kind::Decimal { min: 0.0 }, Value("1.0"), "1.4.0", Application, Planned,
+    MESOS_EXECUTOR_CORES: f64 = "spark.mesos.mesosExecutor.cores", Kind::Decimal { min: 0.0 }, Value("1.0"), "1.4.0", Application, Honoured,
         "Fine-grained mode: cpus of the Mesos executor itself";
     MESOS_EXECUTOR_HOME: Option<String> = "spark.mesos.executor.home", Kind::Text, Computed("the driver's SPARK_HOME"), "1.1.1", Application, Honoured,
         "Directory of this program on agents, without spark.executor.uri";
@@ -70,8 +70,10 @@ properties! {
         "Link the master shows for the dispatcher";
     MESOS_PROXY_BASE_URL: Option<String> = "spark.mesos.proxy.baseURL", Kind::Text, Unset, "2.3.0", Application, Planned,
         "Base of links to sandboxes";
-    MESOS_GPUS_MAX: u64 = "spark.mesos.gpus.max", NOT_NEGATIVE, Value("0"), "2.1.0", Application, Planned,
+    MESOS_GPUS_MAX: u64 = "spark.mesos.gpus.max", NOT_NEGATIVE, Value("0"), "2.1.0", Application, Honoured,
         "Most GPUs the application takes";
+    MESOS_EXECUTOR_GPUS: u64 = "spark.mesos.executor.gpus", NOT_NEGATIVE, Value("0"), "3.0.1-d2iq", Application, Honoured,
+        "GPUs of each executor, without which it does not start; 0: one of those of spark.mesos.gpus.max where the agent offers any";
     MESOS_TASK_LABELS: String = "spark.mesos.task.labels", Kind::Text, Value(""), "2.2.0", Application, Honoured,
         "Labels of executor tasks: key:value,...";
     MESOS_DRIVER_LABELS: Option<String> = "spark.mesos.driver.labels", Kind::Text, Unset, "2.3.0", Application, Planned,
@@ -80,6 +82,10 @@ properties! {
         "Seconds the master keeps a framework whose driver is cut off, so that a lost connection loses no executor; Spark has 0";
     MESOS_CHECKPOINT: bool = "spark.mesos.checkpoint", Kind::Boolean, Value("false"), "3.0.1-d2iq", Application, Honoured,
         "Whether executors outlive a restart of their agent's daemon";
+    MESOS_REVIVE_INTERVAL: Duration = "spark.mesos.scheduler.revive.interval", SECONDS, Value("10s"), "3.0.1-d2iq", Application, Ignored("offers are revived when something is wanted"),
+        "How often offers are revived";
+    MESOS_ROLE_ENFORCE: bool = "spark.mesos.dispatcher.role.enforce", Kind::Boolean, Value("false"), "3.0.1-d2iq", Daemon, Planned,
+        "Whether the dispatcher refuses submissions of another role than its own";
     MESOS_DRIVER_FRAMEWORK_ID: Option<String> = "spark.mesos.driver.frameworkId", Kind::Text, Unset, "2.1.0", Application, Honoured,
         "Framework id handed over by the dispatcher";
     MESOS_DRIVER_SECRET_NAMES: Vec<String> = "spark.mesos.driver.secret.names", Kind::List, Value(""), "2.3.0", Application, Planned,
@@ -90,13 +96,13 @@ properties! {
         "Variables the driver's secrets appear in";
     MESOS_DRIVER_SECRET_FILENAMES: Vec<String> = "spark.mesos.driver.secret.filenames", Kind::List, Value(""), "2.3.0", Application, Planned,
         "Files the driver's secrets appear in";
-    MESOS_EXECUTOR_SECRET_NAMES: Vec<String> = "spark.mesos.executor.secret.names", Kind::List, Value(""), "2.3.0", Application, Planned,
+    MESOS_EXECUTOR_SECRET_NAMES: Vec<String> = "spark.mesos.executor.secret.names", Kind::List, Value(""), "2.3.0", Application, Honoured,
         "Secrets of executors, by name";
-    MESOS_EXECUTOR_SECRET_VALUES: Vec<String> = "spark.mesos.executor.secret.values", Kind::List, Value(""), "2.3.0", Application, Planned,
+    MESOS_EXECUTOR_SECRET_VALUES: Vec<String> = "spark.mesos.executor.secret.values", Kind::List, Value(""), "2.3.0", Application, Honoured,
         "Secrets of executors, by value";
-    MESOS_EXECUTOR_SECRET_ENVKEYS: Vec<String> = "spark.mesos.executor.secret.envkeys", Kind::List, Value(""), "2.3.0", Application, Planned,
+    MESOS_EXECUTOR_SECRET_ENVKEYS: Vec<String> = "spark.mesos.executor.secret.envkeys", Kind::List, Value(""), "2.3.0", Application, Honoured,
         "Variables the executors' secrets appear in";
-    MESOS_EXECUTOR_SECRET_FILENAMES: Vec<String> = "spark.mesos.executor.secret.filenames", Kind::List, Value(""), "2.3.0", Application, Planned,
+    MESOS_EXECUTOR_SECRET_FILENAMES: Vec<String> = "spark.mesos.executor.secret.filenames", Kind::List, Value(""), "2.3.0", Application, Honoured,
         "Files the executors' secrets appear in";
     MESOS_APP_JAR_MODE: String = "spark.mesos.appJar.local.resolution.mode", Kind::OneOf(&["host", "container"]), Value("host"), "2.4.0", Application, Planned,
         "Whether a local:// resource lies on the host or in the image";

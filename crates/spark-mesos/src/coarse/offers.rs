@@ -1,16 +1,19 @@
 //! Offers × demand: which executors start where, and why the other offers go back.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos_api::{AgentId, Labels, Offer, OfferId, TaskId, TaskInfo};
 
 use super::{
-    Action, CoarseScheduler, Executor, ExecutorLaunch, LAUNCH_QUESTION_INTERVAL, Launch, Stage,
+    Action, AgentShortage, CoarseScheduler, Executor, ExecutorLaunch, LAUNCH_QUESTION_INTERVAL,
+    Launch, Stage,
 };
 use crate::command::ExecutorArguments;
+use crate::ports::ExecutorPorts;
 use crate::reason::DeclineReason;
-use crate::report::AgentShortage;
-use crate::resources::{Milli, Pool, UNIT};
+use crate::report::Fate;
+use crate::resources::{Milli, Pool, units, whole};
 use crate::settings::Placement;
 
 /// The offers of one agent in one batch.
@@ -18,33 +21,30 @@ struct Candidate {
     agent_id: AgentId,
     host: String,
     offers: Vec<Offer>,
+    /// What is left after the planned executors.
     pool: Pool,
-    /// Cores of the executors to launch here.
-    planned: Vec<u64>,
+    cpus_left: Milli,
+    memory_left: Milli,
+    planned: Vec<Planned>,
     /// Executors of ours already here.
     present: u64,
     refusal: Option<DeclineReason>,
 }
 
-impl Candidate {
-    fn cpus_left(&self) -> Milli {
-        let planned: u64 = self.planned.iter().sum();
-        self.pool.amount("cpus") - whole(planned)
-    }
-
-    fn memory_left(&self, per_executor: Milli) -> Milli {
-        self.pool.amount("mem") - per_executor * self.planned.len() as Milli
-    }
+/// An executor to be.
+struct Planned {
+    cores: u64,
+    gpus: u64,
+    ports: ExecutorPorts,
+    /// What it holds besides cpus and memory.
+    extras: Vec<mesos_api::Resource>,
 }
 
 /// What may still be taken while a batch is planned.
 struct Budget {
     cores: u64,
+    gpus: u64,
     executors: u64,
-}
-
-fn whole(units: u64) -> Milli {
-    Milli::try_from(units).unwrap_or(Milli::MAX / UNIT).saturating_mul(UNIT)
 }
 
 impl CoarseScheduler {
@@ -54,7 +54,7 @@ impl CoarseScheduler {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.counters.received += offers.len() as u64;
+        self.metrics.offers_received += offers.len() as u64;
         let mut candidates = self.group(offers);
         for candidate in &mut candidates {
             candidate.refusal = self.refusal(candidate, now);
@@ -74,8 +74,12 @@ impl CoarseScheduler {
 
     /// Offers by agent, agents in the order of their first offer.
     fn group(&self, offers: Vec<Offer>) -> Vec<Candidate> {
+        let mut present: BTreeMap<&AgentId, u64> = BTreeMap::new();
+        for executor in self.executors.values() {
+            *present.entry(&executor.agent_id).or_default() += 1;
+        }
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut places = std::collections::BTreeMap::new();
+        let mut places: BTreeMap<AgentId, usize> = BTreeMap::new();
         for offer in offers {
             let place = *places.entry(offer.agent_id.clone()).or_insert_with(|| {
                 candidates.push(Candidate {
@@ -83,8 +87,10 @@ impl CoarseScheduler {
                     host: offer.hostname.clone(),
                     offers: Vec::new(),
                     pool: Pool::default(),
+                    cpus_left: 0,
+                    memory_left: 0,
                     planned: Vec::new(),
-                    present: 0,
+                    present: present.get(&offer.agent_id).copied().unwrap_or_default(),
                     refusal: None,
                 });
                 candidates.len() - 1
@@ -93,8 +99,8 @@ impl CoarseScheduler {
         }
         for candidate in &mut candidates {
             candidate.pool = Pool::of(&candidate.offers);
-            let here = self.executors.values().filter(|e| e.agent_id == candidate.agent_id);
-            candidate.present = here.count() as u64;
+            candidate.cpus_left = candidate.pool.amount("cpus");
+            candidate.memory_left = candidate.pool.amount("mem");
         }
         candidates
     }
@@ -107,37 +113,52 @@ impl CoarseScheduler {
         if self.executors_left() == 0 {
             return Some(DeclineReason::ReachedExecutorLimit);
         }
-        if self.cores_left() < self.least_cores() {
+        if !self.has_cores_left() {
             return Some(DeclineReason::ReachedCoresMax);
+        }
+        if !self.has_gpus_left() {
+            return Some(DeclineReason::ReachedGpusMax);
         }
         let attributes = candidate.offers.first().map_or(&[][..], |offer| &offer.attributes);
         if let Some(unmet) = self.settings.constraints.unmet(attributes) {
             return Some(DeclineReason::UnmetConstraint(unmet.to_string()));
         }
-        let record = self.agents.get(&candidate.agent_id);
-        if record.and_then(|agent| agent.excluded_until).is_some_and(|until| now < until) {
+        if self.agents.excluded_until(&candidate.agent_id, now).is_some() {
             return Some(DeclineReason::Excluded);
         }
         if self.settings.max_executors_per_agent.is_some_and(|most| candidate.present >= most) {
             return Some(DeclineReason::AgentFull);
         }
-        let cpus = candidate.pool.amount("cpus");
-        if cpus < whole(self.least_cores()) {
-            let wanted = self.least_cores() as f64;
-            return Some(DeclineReason::TooFewCpus { offered: units(cpus), wanted });
+        let least = self.settings.core_unit();
+        if candidate.cpus_left < whole(least) {
+            let offered = units(candidate.cpus_left);
+            return Some(DeclineReason::TooFewCpus { offered, wanted: least as f64 });
         }
-        let memory = candidate.pool.amount("mem");
-        if memory < whole(self.settings.memory.total_mib()) {
-            let wanted = self.settings.memory.total_mib() as f64;
-            return Some(DeclineReason::TooLittleMemory { offered: units(memory), wanted });
+        let memory = self.settings.memory.total_mib();
+        if candidate.memory_left < whole(memory) {
+            let offered = units(candidate.memory_left);
+            return Some(DeclineReason::TooLittleMemory { offered, wanted: memory as f64 });
         }
-        None
+        let gpus = self.settings.gpus;
+        let offered = candidate.pool.amount("gpus");
+        if gpus.required && offered < whole(gpus.per_executor) {
+            let wanted = gpus.per_executor as f64;
+            return Some(DeclineReason::TooFewGpus { offered: units(offered), wanted });
+        }
+        match self.settings.ports.pick(&candidate.pool) {
+            Ok(_) => None,
+            Err((first, last)) => Some(DeclineReason::NoPort { first, last }),
+        }
     }
 
     /// Lays executors over the candidates: in turn, or one candidate after the other. Returns whether
     /// that satisfies the demand.
     fn plan(&self, candidates: &mut [Candidate]) -> bool {
-        let mut budget = Budget { cores: self.cores_left(), executors: self.executors_left() };
+        let mut budget = Budget {
+            cores: self.cores_left(),
+            gpus: self.gpus_left(),
+            executors: self.executors_left(),
+        };
         match self.settings.placement {
             Placement::Spread => loop {
                 let mut grown = false;
@@ -154,57 +175,84 @@ impl CoarseScheduler {
                 }
             }
         }
+        let enough_cores = budget.cores < self.settings.core_unit();
+        let gpus = self.settings.gpus;
+        let enough_gpus = gpus.required && budget.gpus < gpus.per_executor;
         for candidate in candidates.iter_mut().filter(|c| c.planned.is_empty()) {
-            candidate.refusal.get_or_insert_with(|| match budget.executors {
-                0 => DeclineReason::ReachedExecutorLimit,
-                _ if self.settings.cores_max.is_some() => DeclineReason::ReachedCoresMax,
-                _ => DeclineReason::NotNeeded,
+            candidate.refusal.get_or_insert(if budget.executors == 0 {
+                DeclineReason::ReachedExecutorLimit
+            } else if enough_cores {
+                DeclineReason::ReachedCoresMax
+            } else if enough_gpus {
+                DeclineReason::ReachedGpusMax
+            } else {
+                DeclineReason::NotNeeded
             });
         }
-        budget.executors == 0 || budget.cores < self.least_cores()
+        budget.executors == 0 || enough_cores || enough_gpus
     }
 
-    /// Adds one executor, or, where its size is open, one core to the executor already planned.
+    /// Adds one executor, or, where its size is open, the cores of one task to the executor already
+    /// planned.
     fn grow(&self, candidate: &mut Candidate, budget: &mut Budget) -> bool {
         if candidate.refusal.is_some() {
             return false;
         }
-        let open_size = self.settings.executor_cores.is_none();
-        if let (true, Some(cores)) = (open_size, candidate.planned.last().copied()) {
-            let fits = budget.cores >= 1 && candidate.cpus_left() >= UNIT;
-            if fits {
-                candidate.planned.pop();
-                candidate.planned.push(cores + 1);
-                budget.cores -= 1;
-            }
-            return fits;
+        let cores = self.settings.core_unit();
+        if budget.cores < cores || candidate.cpus_left < whole(cores) {
+            return false;
         }
-        let cores = self.least_cores();
+        if self.settings.executor_cores.is_none()
+            && let Some(planned) = candidate.planned.last_mut()
+        {
+            planned.cores += cores;
+        } else {
+            let Some(planned) = self.next_executor(candidate, budget) else { return false };
+            candidate.planned.push(Planned { cores, ..planned });
+        }
+        candidate.cpus_left -= whole(cores);
+        budget.cores -= cores;
+        true
+    }
+
+    /// Takes what an executor needs besides cores, if it is there.
+    fn next_executor(&self, candidate: &mut Candidate, budget: &mut Budget) -> Option<Planned> {
         let memory = whole(self.settings.memory.total_mib());
         let here = candidate.present + candidate.planned.len() as u64;
+        let gpus = self.settings.gpus;
+        let offered = candidate.pool.amount("gpus");
+        let has_gpus = budget.gpus >= gpus.per_executor && offered >= whole(gpus.per_executor);
         let fits = budget.executors >= 1
-            && budget.cores >= cores
-            && candidate.cpus_left() >= whole(cores)
-            && candidate.memory_left(memory) >= memory
+            && candidate.memory_left >= memory
+            && (has_gpus || !gpus.required)
             && self.settings.max_executors_per_agent.is_none_or(|most| here < most);
-        if fits {
-            candidate.planned.push(cores);
-            budget.cores -= cores;
-            budget.executors -= 1;
+        if !fits {
+            return None;
         }
-        fits
+        let ports = self.settings.ports.pick(&candidate.pool).ok()?;
+        let mut extras = self.settings.ports.take(ports, &mut candidate.pool);
+        let gpus = if has_gpus { gpus.per_executor } else { 0 };
+        if gpus > 0 {
+            extras.extend(candidate.pool.take("gpus", whole(gpus)));
+        }
+        candidate.memory_left -= memory;
+        budget.executors -= 1;
+        budget.gpus -= gpus;
+        Some(Planned { cores: 0, gpus, ports, extras })
     }
 
     fn decline(&mut self, candidate: Candidate, now: Instant, actions: &mut Vec<Action>) {
         let offer_ids = ids(&candidate.offers);
         let reason = candidate.refusal.unwrap_or(DeclineReason::NotNeeded);
         let refuse = self.refuse_duration(&reason, &candidate.agent_id, now);
-        *self.counters.declined.entry(reason.name()).or_default() += offer_ids.len() as u64;
-        self.agents.entry(candidate.agent_id).or_default().shortage = Some(AgentShortage {
+        self.metrics.declined(&reason, offer_ids.len());
+        self.agents.remember(AgentShortage {
+            agent_id: candidate.agent_id,
             host: candidate.host,
             cpus: units(candidate.pool.amount("cpus")),
             memory_mib: units(candidate.pool.amount("mem")),
-            reason: reason.clone(),
+            fate: Fate::Declined(reason.clone()),
+            refused_until: refuse.map(|refuse| now + refuse),
         });
         actions.push(Action::Decline { offer_ids, refuse, reason });
     }
@@ -217,9 +265,11 @@ impl CoarseScheduler {
     ) -> Option<Duration> {
         match reason {
             DeclineReason::UnmetConstraint(_) => Some(self.settings.refuse.unmet_constraints),
-            DeclineReason::ReachedCoresMax => Some(self.settings.refuse.reached_max),
+            DeclineReason::ReachedCoresMax | DeclineReason::ReachedGpusMax => {
+                Some(self.settings.refuse.reached_max)
+            }
             DeclineReason::Excluded => {
-                let until = self.agents.get(agent_id)?.excluded_until?;
+                let until = self.agents.excluded_until(agent_id, now)?;
                 Some(until.saturating_duration_since(now))
             }
             DeclineReason::Stopped
@@ -227,6 +277,8 @@ impl CoarseScheduler {
             | DeclineReason::AgentFull
             | DeclineReason::TooFewCpus { .. }
             | DeclineReason::TooLittleMemory { .. }
+            | DeclineReason::TooFewGpus { .. }
+            | DeclineReason::NoPort { .. }
             | DeclineReason::NotNeeded => None,
         }
     }
@@ -240,44 +292,48 @@ impl CoarseScheduler {
     ) {
         let mut tasks = Vec::new();
         let mut executors = Vec::new();
-        for cpus in std::mem::take(&mut candidate.planned) {
+        for planned in std::mem::take(&mut candidate.planned) {
             let executor_id = self.next_id.to_string();
             self.next_id += 1;
-            tasks.push(self.task(&executor_id, cpus, &mut candidate));
             executors.push(ExecutorLaunch {
                 executor_id: executor_id.clone(),
                 agent_id: candidate.agent_id.clone(),
                 host: candidate.host.clone(),
-                cores: cpus + self.settings.extra_cores,
+                cores: planned.cores + self.settings.extra_cores,
                 memory_mib: self.settings.memory.total_mib(),
+                gpus: planned.gpus,
             });
             let executor = Executor {
                 agent_id: candidate.agent_id.clone(),
                 host: candidate.host.clone(),
-                cpus,
+                cpus: planned.cores,
+                gpus: planned.gpus,
                 stage: Stage::Launched { ask_at: now + LAUNCH_QUESTION_INTERVAL },
                 killing: false,
             };
+            tasks.push(self.task(&executor_id, planned, &mut candidate));
             self.executors.insert(executor_id, executor);
         }
         let offer_ids = ids(&candidate.offers);
-        self.counters.accepted += offer_ids.len() as u64;
-        if let Some(agent) = self.agents.get_mut(&candidate.agent_id) {
-            agent.shortage = None;
-        }
+        self.metrics.offers_accepted += offer_ids.len() as u64;
+        self.metrics.executors_launched += executors.len() as u64;
+        self.metrics.tasks_launched += tasks.len() as u64;
+        self.agents.used(&candidate.agent_id);
         actions.push(Action::Launch(Launch { offer_ids, tasks, executors, refuse }));
     }
 
-    fn task(&self, executor_id: &str, cpus: u64, candidate: &mut Candidate) -> TaskInfo {
+    fn task(&self, executor_id: &str, planned: Planned, candidate: &mut Candidate) -> TaskInfo {
         let arguments = ExecutorArguments {
             executor_id,
             hostname: &candidate.host,
-            cores: cpus + self.settings.extra_cores,
+            cores: Some(planned.cores + self.settings.extra_cores),
             app_id: &self.framework_id,
+            ports: planned.ports,
         };
-        let mut resources = candidate.pool.take("cpus", whole(cpus));
+        let mut resources = candidate.pool.take("cpus", whole(planned.cores));
         let memory = whole(self.settings.memory.total_mib());
         resources.extend(candidate.pool.take("mem", memory));
+        resources.extend(planned.extras);
         TaskInfo {
             name: format!("{} {executor_id}", self.settings.app_name),
             task_id: TaskId::from(executor_id),
@@ -293,8 +349,4 @@ impl CoarseScheduler {
 
 fn ids(offers: &[Offer]) -> Vec<OfferId> {
     offers.iter().map(|offer| offer.id.clone()).collect()
-}
-
-fn units(amount: Milli) -> f64 {
-    amount as f64 / UNIT as f64
 }

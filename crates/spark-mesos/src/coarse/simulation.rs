@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos_api::TaskState;
+use mesos_api::{TaskInfo, TaskState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::tests::{offer, scheduler};
+use super::tests::{offer, scheduler, seeds};
 use super::*;
 
-const SEEDS: u64 = 500;
 const STEPS: usize = 120;
 
 #[derive(Debug)]
@@ -108,6 +107,9 @@ impl World {
                     self.filters.clear();
                 }
                 Action::Kill { .. } | Action::Reconcile(_) | Action::ExecutorLost { .. } => {}
+                Action::Slots { .. } | Action::TaskEnded { .. } | Action::Shutdown { .. } => {
+                    panic!("{action:?} is of fine-grained mode")
+                }
             }
         }
         assert!(asked.is_empty(), "not answered: {asked:?}");
@@ -259,7 +261,7 @@ impl World {
 
 #[test]
 fn whatever_the_cluster_does() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let result = std::panic::catch_unwind(|| {
             let mut world = World::new(seed);
             for _ in 0..STEPS {

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use expect_test::{Expect, expect};
 use mesos_api::task_status::Reason;
 use mesos_api::value::Text;
-use mesos_api::{Attribute, Resource, ValueType};
+use mesos_api::{Attribute, Offer, OfferId, Resource, TaskInfo, ValueType};
 use spark_conf::{Origin, SparkConf};
 
 use super::*;
+use crate::resources::Pool;
 
-pub(super) fn context() -> LaunchContext {
+pub(crate) fn context() -> LaunchContext {
     LaunchContext {
         driver_url: "spark://10.0.0.1:7000".to_owned(),
         secret: "secret".to_owned(),
@@ -18,17 +19,30 @@ pub(super) fn context() -> LaunchContext {
     }
 }
 
-pub(super) fn scheduler(settings: &[(&str, &str)]) -> CoarseScheduler {
+/// Seeds of the simulations: 500, or `OFFERS_SEEDS` from `OFFERS_SEED` on (`make soak SUITE=offers`).
+pub(crate) fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let first = number("OFFERS_SEED", 0);
+    first..first + number("OFFERS_SEEDS", 500)
+}
+
+pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
     let mut conf = SparkConf::new();
-    for (key, value) in settings {
+    for (key, value) in pairs {
         conf.set(Origin::Program, &format!("spark.{key}"), value);
     }
     conf.set(Origin::Program, "spark.app.name", "app");
-    CoarseScheduler::new(Settings::from_conf(&conf, Some("/opt/spark")).unwrap(), context())
+    Settings::from_conf(&conf, Some("/opt/spark")).unwrap()
+}
+
+pub(super) fn scheduler(pairs: &[(&str, &str)]) -> CoarseScheduler {
+    CoarseScheduler::new(settings(pairs), context())
 }
 
 /// `agent cpus mem [zone]`.
-pub(super) fn offer(id: &str, text: &str) -> Offer {
+pub(crate) fn offer(id: &str, text: &str) -> Offer {
     let words: Vec<&str> = text.split(' ').collect();
     let attributes = words.get(3).map(|zone| Attribute {
         name: "zone".to_owned(),
@@ -49,7 +63,18 @@ pub(super) fn offer(id: &str, text: &str) -> Offer {
     }
 }
 
-fn show(action: &Action) -> String {
+/// The offer with more resources.
+pub(crate) fn with(mut offer: Offer, resources: impl IntoIterator<Item = Resource>) -> Offer {
+    offer.resources.extend(resources);
+    offer
+}
+
+/// A scalar reserved for a role.
+pub(crate) fn reserved(name: &str, value: f64, role: &str) -> Resource {
+    Resource { role: Some(role.to_owned()), ..Resource::scalar_of(name, value) }
+}
+
+pub(crate) fn show(action: &Action) -> String {
     let seconds = |refuse: &Option<Duration>| match refuse {
         Some(refuse) => format!(" refuse {}s", refuse.as_secs_f64()),
         None => String::new(),
@@ -66,9 +91,19 @@ fn show(action: &Action) -> String {
                     executor.executor_id, executor.cores, executor.memory_mib
                 )
                 .unwrap();
+                if executor.gpus > 0 {
+                    write!(out, "/{}G", executor.gpus).unwrap();
+                }
             }
             out + &seconds(&launch.refuse)
         }
+        Action::Slots { executor_id, host, free } => {
+            format!("slots {executor_id} on {host}: {free}")
+        }
+        Action::TaskEnded { task_id, executor_id, end } => {
+            format!("task {task_id} on {executor_id} ended: {end:?}")
+        }
+        Action::Shutdown { executor_id, .. } => format!("shutdown {executor_id}"),
         Action::Decline { offer_ids, refuse, reason } => {
             format!("decline {}: {reason}{}", list(offer_ids), seconds(refuse))
         }
@@ -139,7 +174,7 @@ impl Scene {
     }
 
     fn report(&mut self, expected: Expect) -> &mut Self {
-        let report = self.scheduler.waiting_report();
+        let report = self.scheduler.waiting_report(self.now);
         expected.assert_eq(&report.map_or_else(|| "nothing".to_owned(), |r| r.to_string()));
         self
     }
@@ -315,7 +350,7 @@ fn losses_the_executor_did_not_cause_exclude_nobody() {
         lost 5 on host-a: its agent is gone
         lost 6 on host-a: it ended
     "#]]);
-    assert!(scene.scheduler.agents.values().all(|agent| agent.excluded_until.is_none()));
+    assert!(scene.scheduler.agents.none_excluded());
 }
 
 #[test]
@@ -412,7 +447,7 @@ fn waiting_says_why() {
     Scene::new(&[("mesos.constraints", "zone:x"), ("cores.max", "2")])
         .report(expect!["waiting for executors of 1 core and 1408 MiB: no agent has offered anything"])
         .offers(&[("o1", "a 4 4096 y"), ("o2", "b 4 512 x"), ("o3", "c 4 4096")])
-        .report(expect!["waiting for executors of 1 core and 1408 MiB: 3 agents: 2 lack attribute zone=x; 1 offers 512 MiB of the 1408 MiB wanted"])
+        .report(expect!["waiting for executors of 1 core and 1408 MiB: 3 agents: 2 lack attribute zone=x (refused for another 120 s); 1 offers 512 MiB of the 1408 MiB wanted"])
         .event(Event::AgentFailure("a".into()))
         .offers(&[("o4", "b 4 4096 x")])
         .report(expect!["waiting for executors of 1 core and 1408 MiB: 1 executor is starting"])
@@ -421,16 +456,28 @@ fn waiting_says_why() {
 }
 
 #[test]
-fn enough_registered_counts_cores_of_executors_that_came() {
-    let mut scene = Scene::new(&[
+fn tasks_start_when_enough_cores_came_or_the_wait_is_over() {
+    let pairs = [
         ("cores.max", "4"),
         ("executor.cores", "2"),
         ("scheduler.minRegisteredResourcesRatio", "0.5"),
-    ]);
+    ];
+    let mut scene = Scene::new(&pairs);
     scene.offers(&[("o1", "a 4 8192")]);
-    assert!(!scene.scheduler.has_enough_registered());
+    assert!(!scene.scheduler.is_ready(scene.now));
+    assert_eq!(scene.scheduler.ready_at(), Some(scene.now + Duration::from_secs(30)));
     scene.event(Event::ExecutorRegistered("1".to_owned()));
-    assert!(scene.scheduler.has_enough_registered());
+    assert!(scene.scheduler.is_ready(scene.now));
+
+    let mut scene = Scene::new(&pairs);
+    scene.later(29);
+    assert!(!scene.scheduler.is_ready(scene.now));
+    scene.later(1);
+    assert!(scene.scheduler.is_ready(scene.now));
+    // Without a maximum there is nothing to take a share of, as in Spark 2.2 and later.
+    let scene = Scene::new(&[("scheduler.minRegisteredResourcesRatio", "0.5")]);
+    assert!(scene.scheduler.is_ready(scene.now));
+    assert_eq!(scene.scheduler.ready_at(), None);
 }
 
 #[test]
@@ -448,4 +495,203 @@ fn settings_that_exclude_each_other() {
         .assert_eq(&check(&[("task.cpus", "2"), ("executor.cores", "1")]));
     expect!["spark.mesos.principal must be configured when spark.mesos.secret is set"]
         .assert_eq(&check(&[("mesos.secret", "x")]));
+}
+
+#[test]
+fn at_cores_max_waiting_says_so() {
+    Scene::new(&[("cores.max", "2")])
+        .offers(&[("o1", "a 2 4096")])
+        .event(Event::ExecutorRegistered("0".to_owned()))
+        .report(expect!["nothing"])
+        .event(Event::WaitingTasks(3))
+        .report(expect!["waiting for executors of 1 core and 1408 MiB: spark.cores.max=2 is reached: 2 cores are held"]);
+}
+
+#[test]
+fn silent_agents_are_explained_by_the_master() {
+    let view = |body: &str| Event::Cluster(ClusterView::from_slaves_json(body).unwrap());
+    Scene::new(&[("cores.max", "2")])
+        .event(view(r#"{"slaves":[]}"#))
+        .report(expect!["waiting for executors of 1 core and 1408 MiB: the cluster has no agents"])
+        .event(view(
+            r#"{"slaves":[{"id":"a","hostname":"host-a","resources":{"cpus":8,"mem":8192},"reserved_resources":{"dev":{"cpus":8,"mem":8192}}},
+                {"id":"b","hostname":"host-b","resources":{"cpus":8,"mem":8192},"used_resources":{"cpus":8,"mem":100}}]}"#,
+        ))
+        .offers(&[("o", "c 1 512")])
+        .report(expect!["waiting for executors of 1 core and 1408 MiB: 3 agents: 1 has all but 0 cpus and 8092 MiB in use; 1 keeps all but 0 cpus and 0 MiB for role dev; 1 offers 512 MiB of the 1408 MiB wanted"]);
+}
+
+#[test]
+fn gpus_are_a_condition_and_shared_out() {
+    let gpus = |id: &str, agent: &str, count: f64| {
+        with(offer(id, &format!("{agent} 8 16384")), [Resource::scalar_of("gpus", count)])
+    };
+    let pairs = [("mesos.gpus.max", "5"), ("mesos.executor.gpus", "2"), ("executor.cores", "1")];
+    let mut scene = Scene::new(&pairs);
+    scene
+        .event(Event::Offers(vec![
+            gpus("o1", "a", 3.0),
+            gpus("o2", "b", 4.0),
+            offer("o3", "c 8 8192"),
+        ]))
+        .check(expect![[r#"
+            launch on o1 0:1c/1408M/2G refuse 120s
+            launch on o2 1:1c/1408M/2G refuse 120s
+            decline o3: offers 0 of the 2 GPUs wanted
+            suppress
+        "#]]);
+    // Unless executors ask for them, GPUs are no condition, and each executor gets one.
+    Scene::new(&[("mesos.gpus.max", "2"), ("executor.cores", "4"), ("cores.max", "12")])
+        .event(Event::Offers(vec![gpus("o1", "a", 8.0), offer("o2", "b 4 8192")]))
+        .check(expect![[r#"
+            launch on o1 0:4c/1408M/1G 1:4c/1408M/1G refuse 120s
+            launch on o2 2:4c/1408M refuse 120s
+            suppress
+        "#]]);
+    // Without `spark.mesos.gpus.max` none are taken.
+    let mut scene = Scene::new(&[]);
+    scene.event(Event::Offers(vec![gpus("o1", "a", 8.0)])).check(expect![[r#"
+        launch on o1 0:8c/1408M
+    "#]]);
+}
+
+#[test]
+fn each_executor_has_a_port_of_its_own() {
+    let ports = |id: &str, begin: u64, end: u64| {
+        with(offer(id, "a 4 8192"), [Resource::ranges_of("ports", [(begin, end)])])
+    };
+    let pairs = [("blockManager.port", "7000"), ("port.maxRetries", "1"), ("executor.cores", "1")];
+    let mut scene = Scene::new(&pairs);
+    let launch = scene
+        .scheduler
+        .handle(Event::Offers(vec![ports("o1", 6000, 8000)]), scene.now)
+        .into_iter()
+        .find_map(|action| match action {
+            Action::Launch(launch) => Some(launch),
+            _ => None,
+        })
+        .unwrap();
+    let given: Vec<_> = launch
+        .tasks
+        .iter()
+        .map(|task| {
+            let port = task.resources.iter().find(|r| r.name == "ports").unwrap();
+            let range = &port.ranges.as_ref().unwrap().range[0];
+            let arguments = &task.command.as_ref().unwrap().arguments;
+            assert_eq!(arguments[arguments.len() - 2], "--block-manager-port");
+            (range.begin, range.end, arguments.last().unwrap().clone())
+        })
+        .collect();
+    // Two retries of the port leave room for two executors, whatever else there is.
+    assert_eq!(given, [(7000, 7000, "7000".to_owned()), (7001, 7001, "7001".to_owned())]);
+    Scene::new(&pairs).event(Event::Offers(vec![ports("o1", 31_000, 32_000)])).check(expect![[
+        r#"
+        decline o1: offers no port from 7000 to 7001
+    "#
+    ]]);
+}
+
+#[test]
+fn resources_of_a_role_are_used_before_others() {
+    let mut scene = Scene::new(&[("mesos.role", "dev"), ("cores.max", "3")]);
+    let offer = with(
+        offer("o1", "a 2 1000"),
+        [reserved("cpus", 1.5, "dev"), reserved("mem", 1000.0, "dev")],
+    );
+    let actions = scene.scheduler.handle(Event::Offers(vec![offer]), scene.now);
+    let Action::Launch(launch) = &actions[0] else { panic!("{actions:?}") };
+    let shown: Vec<String> = launch.tasks[0]
+        .resources
+        .iter()
+        .map(|r| format!("{}({}):{}", r.name, r.role(), r.scalar.as_ref().unwrap().value))
+        .collect();
+    assert_eq!(shown.join(" "), "cpus(dev):1.5 cpus(*):1.5 mem(dev):1000 mem(*):408");
+}
+
+#[test]
+fn fractions_of_one_agent_add_up() {
+    // 1.5 reserved and 1.5 unreserved cpus are three slots; the reference sums before it cuts, too,
+    // but does not combine offers.
+    Scene::new(&[])
+        .offers(&[("o1", "a 1.5 1000"), ("o2", "a 1.5 1000"), ("o3", "b 0.9 4096")])
+        .check(expect![[r#"
+            launch on o1+o2 0:3c/1408M
+            decline o3: offers 0.9 of the 1 cpus wanted
+        "#]]);
+}
+
+#[test]
+fn executors_grow_by_whole_tasks() {
+    Scene::new(&[("task.cpus", "2"), ("cores.max", "7")])
+        .offers(&[("o1", "a 5 8192"), ("o2", "b 3 8192")])
+        .check(expect![[r#"
+            launch on o1 0:4c/1408M refuse 120s
+            launch on o2 1:2c/1408M refuse 120s
+            suppress
+        "#]]);
+}
+
+#[test]
+fn so_many_instances_and_no_more() {
+    Scene::new(&[("executor.cores", "1"), ("executor.instances", "2")])
+        .offers(&[("o1", "a 8 8192"), ("o2", "b 8 8192"), ("o3", "c 8 8192")])
+        .event(Event::WaitingTasks(1))
+        .event(Event::ExecutorRegistered("0".to_owned()))
+        .event(Event::ExecutorRegistered("1".to_owned()))
+        .check(expect![[r#"
+            launch on o1 0:1c/1408M refuse 120s
+            launch on o2 1:1c/1408M refuse 120s
+            decline o3: no more executors are wanted
+            suppress
+        "#]])
+        .report(expect![
+            "waiting for executors of 1 core and 1408 MiB: no more than 2 executors are wanted"
+        ]);
+}
+
+#[test]
+fn a_package_that_cannot_be_fetched_is_told_apart() {
+    let message = "Failed to launch container: Failed to fetch all URIs for container";
+    let reason = Some(Reason::ContainerLaunchFailed);
+    Scene::new(&[("cores.max", "1")])
+        .offers(&[("o", "a 2 4096")])
+        .status("0", TaskState::Failed, reason, message)
+        .check(expect![[r#"
+            launch on o 0:1c/1408M refuse 120s
+            suppress
+            lost 0 on host-a: its package could not be fetched; check that the agents can reach spark.executor.uri and spark.mesos.uris (Failed to launch container: Failed to fetch all URIs for container)
+            revive
+        "#]]);
+}
+
+#[test]
+fn metrics_count_every_fate() {
+    let mut scene = Scene::new(&[("mesos.constraints", "zone:x"), ("cores.max", "1")]);
+    scene.offers(&[("o1", "a 4 4096 y"), ("o2", "b 4 4096 x")]);
+    scene.now += Duration::from_millis(250);
+    scene.event(Event::ExecutorRegistered("0".to_owned()));
+    let metrics = scene.scheduler.metrics().to_json();
+    assert_eq!(metrics["mesos.offers.received"], 2.0);
+    assert_eq!(metrics["mesos.offers.accepted"], 1.0);
+    assert_eq!(metrics["mesos.offers.declined.unmet_constraint"], 1.0);
+    assert_eq!(metrics["mesos.offers.declined.too_few_cpus"], 0.0);
+    assert_eq!(metrics["mesos.executors.launched"], 1.0);
+    assert_eq!(metrics["mesos.firstExecutor.seconds"], 0.25);
+}
+
+#[test]
+fn what_is_launched_was_offered() {
+    let mut scene = Scene::new(&[("executor.cores", "2")]);
+    let offers = vec![offer("o1", "a 5 8192"), offer("o2", "a 1 100")];
+    let pool = Pool::of(&offers);
+    let actions = scene.scheduler.handle(Event::Offers(offers), scene.now);
+    let Action::Launch(launch) = &actions[0] else { panic!("{actions:?}") };
+    let sum = |name: &str, tasks: &[TaskInfo]| {
+        let taken =
+            tasks.iter().map(|t| Offer { resources: t.resources.clone(), ..Offer::default() });
+        Pool::of(&taken.collect::<Vec<_>>()).amount(name)
+    };
+    assert_eq!(launch.tasks.len(), 3);
+    assert_eq!(sum("cpus", &launch.tasks), 6000);
+    assert!(sum("mem", &launch.tasks) <= pool.amount("mem"));
 }
