@@ -5,7 +5,7 @@
 //! used for a job fit together. Checked are: a result is used once per partition; no partition is
 //! lost or doubled (all readers saw the same run of each indeterminate map task); no slot is given
 //! twice; no task runs without its input or for output that is there; attempts are bounded; nothing
-//! is released that is in use; everything ends.
+//! is released that is in use; output is computed again only if it was lost; everything ends.
 
 mod checks;
 mod random;

@@ -67,6 +67,7 @@ pub use fetcher::{
     FetchedChunk,
 };
 pub use frame::Codec;
+pub use pull::CopyError;
 pub use reader::{BlockReader, Segment};
 pub use secret::Secret;
 pub use server::{BlockServer, BlockServerOptions, BlockSource, SingleApplication};

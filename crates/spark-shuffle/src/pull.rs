@@ -10,12 +10,17 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::error::{FetchError, FetchErrorKind, StoreError};
 use crate::fetcher::{BlockFetcher, BlockLocation, FetchedChunk, StoredChunk};
-use crate::frame;
+use crate::frame::{self, Codec};
 use crate::local::{SegmentPieces, open, store_failure};
 use crate::protocol::Request;
 use crate::reader::Segment;
 use crate::remote::{Retries, RunError, ask_for_run};
 use crate::server::blocking;
+use crate::store::ShuffleStore;
+use crate::writer::CommittedBlock;
+
+/// A copy asks for this much at a time.
+const COPY_PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Smaller pieces are all overhead.
 const PIECE_MINIMUM: usize = 16 * 1024;
@@ -49,6 +54,46 @@ impl BlockFetcher {
             Ok(pull.chunk().await?.map(|chunk| (chunk, pull)))
         })
         .boxed()
+    }
+}
+
+/// Why a block could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It could not be read where it is.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It could not be written here.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl BlockFetcher {
+    /// Copies a whole block of `segments` segments into a store, under the same name: from an
+    /// executor that is about to go (`spark.storage.decommission.shuffleBlocks.enabled`).
+    ///
+    /// # Errors
+    /// If it cannot be read, or not be written. Then nothing is left of it.
+    pub async fn copy(
+        &self,
+        location: BlockLocation,
+        segments: u32,
+        store: &ShuffleStore,
+        codec: Codec,
+    ) -> Result<CommittedBlock, CopyError> {
+        let mut writer = store.write_packed(location.block, segments, codec)?;
+        let mut chunks = self.pull(location, 0..segments, COPY_PIECE_BYTES);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            let written;
+            (writer, written) = blocking(move || {
+                let written = writer.write(chunk.segment, &chunk.data);
+                (writer, written)
+            })
+            .await;
+            written?;
+        }
+        Ok(blocking(move || writer.commit()).await?)
     }
 }
 

@@ -10,9 +10,9 @@ use super::random::Random;
 use crate::{
     Action, Determinism, Event, ExclusionOptions, ExecutorId, ExecutorLoss, FailureKind,
     FetchFailure, FetchFailureScope, JobId, JobProperties, JobSpec, MapOutput, MapOutputFate,
-    MapSizes, MovedOutput, PoolOptions, Scheduler, SchedulerOptions, SchedulingMode, ShuffleId,
-    SpeculationOptions, StageId, StageKind, StageSpec, TaskDescription, TaskFailure, TaskId,
-    TaskLocation, TaskOutcome, Time,
+    MapSizes, MapStatus, MovedOutput, PoolOptions, Scheduler, SchedulerOptions, SchedulingMode,
+    ShuffleId, SpeculationOptions, StageId, StageKind, StageSpec, TaskDescription, TaskFailure,
+    TaskId, TaskLocation, TaskOutcome, Time,
 };
 
 /// Steps in which things break; afterwards all must come to its end.
@@ -60,6 +60,8 @@ pub(super) struct World {
     now: Time,
     /// The host of each.
     executors: BTreeMap<ExecutorId, u64>,
+    /// The same, those that are gone included.
+    hosts: BTreeMap<ExecutorId, Arc<str>>,
     next_executor: u64,
     pub(super) running: BTreeMap<TaskId, Running>,
     /// The map output that exists, and where.
@@ -115,6 +117,7 @@ impl World {
             random,
             now: Time::default(),
             executors: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             next_executor: 0,
             running: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -209,6 +212,7 @@ impl World {
         let least = 1 + self.next_executor % 2;
         let (host, cores) = (self.random.below(3), self.random.between(least, 3) as u32);
         self.executors.insert(executor.clone(), host);
+        self.hosts.insert(executor.clone(), host_name(host));
         self.checks.executor_added(executor.clone(), cores);
         self.tell(Event::ExecutorAdded { executor, host: host_name(host), cores });
     }
@@ -503,12 +507,65 @@ impl World {
         if !matches!(event, Event::TaskFinished { .. }) {
             self.trace.lines.push(format!("{:?} {event:?}", self.now.0));
         }
+        let before = self.outputs_there();
+        let told = event.clone();
         let actions = self.scheduler.handle(event, self.now);
         self.scheduler.check();
+        self.check_forgotten(&told, &before);
         for action in actions {
             self.trace.lines.push(format!("    {action}"));
             self.perform(action);
         }
+    }
+
+    /// The map output the scheduler knows of.
+    fn outputs_there(&self) -> Vec<(ShuffleId, u32, MapStatus)> {
+        let of = |shuffle: &ShuffleId| {
+            let statuses = self.scheduler.map_outputs(*shuffle).map(|o| o.statuses());
+            let there = (0..).zip(statuses.unwrap_or_default());
+            let there = there.filter_map(|(partition, s)| Some((partition, s.clone()?)));
+            there.map(|(partition, status)| (*shuffle, partition, status)).collect::<Vec<_>>()
+        };
+        self.shuffles.keys().flat_map(of).collect()
+    }
+
+    /// Output is forgotten, and so computed again, only if what happened means that it is lost, or
+    /// if it was made from other rows than the stage gives now.
+    fn check_forgotten(&self, event: &Event, before: &[(ShuffleId, u32, MapStatus)]) {
+        for (shuffle, partition, status) in before {
+            let Some(outputs) = self.scheduler.map_outputs(*shuffle) else { continue };
+            let now = outputs.statuses()[*partition as usize].as_ref();
+            if now.is_some_and(|now| now.task == status.task) || self.may_differ(*shuffle) {
+                continue;
+            }
+            let lost = match event {
+                Event::ExecutorLost { executor, loss } => match loss.map_output {
+                    MapOutputFate::Kept => false,
+                    MapOutputFate::Lost => status.executor == *executor,
+                    MapOutputFate::HostLost => {
+                        self.hosts.get(executor).is_some_and(|host| *host == status.host)
+                    }
+                },
+                Event::TaskFinished { outcome: TaskOutcome::FetchFailed(failure), .. } => {
+                    before.iter().any(|(of, partition, failed)| {
+                        (*of, *partition) == (failure.shuffle, failure.map_partition)
+                            && Some(failed.task) == failure.map_task
+                            && failed.address == status.address
+                    })
+                }
+                _ => false,
+            };
+            assert!(lost, "output {partition} of shuffle {shuffle} forgotten at {event:?}");
+        }
+    }
+
+    /// Whether a second run of the stage, or of one before it, may give other rows.
+    fn may_differ(&self, shuffle: ShuffleId) -> bool {
+        let Some(spec) = self.shuffles.get(&shuffle).and_then(|id| self.stages.get(id)) else {
+            return false;
+        };
+        spec.determinism == Determinism::Indeterminate
+            || spec.parents.iter().any(|parent| self.may_differ(*parent))
     }
 
     fn perform(&mut self, action: Action) {

@@ -97,3 +97,23 @@ async fn corrupt_missing_and_unreachable_blocks_name_themselves() {
     let error = fetcher.pull(location, 0..1, PIECE_BYTES).next().await.unwrap().unwrap_err();
     assert!(matches!(error.kind, FetchErrorKind::Unreachable(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_block_is_copied_off_an_executor_that_goes() {
+    let (leaving, staying) = (Executor::start().await, Executor::start().await);
+    let segments = vec![pattern(1, 10), vec![], pattern(2, 5_000_000), pattern(3, 400_000)];
+    let bytes = write(&leaving.store, block(0), &segments).sizes.iter().sum();
+    let fetcher = fetcher();
+    let location = leaving.at(block(0), bytes);
+    let copied = fetcher.copy(location, 4, &staying.store, Codec::Lz4).await.unwrap();
+    assert_eq!(copied.sizes.len(), 4);
+    let missing = fetcher.copy(leaving.at(block(1), 1), 4, &staying.store, Codec::None).await;
+    assert!(matches!(missing, Err(CopyError::Fetch(_))), "{missing:?}");
+    leaving.server.shutdown().await;
+    drop(leaving.store);
+    let block_reader = staying.store.read(block(0)).unwrap();
+    for (number, segment) in (0..).zip(&segments) {
+        assert!(block_reader.read_segment(number).unwrap() == segment);
+    }
+    assert_eq!(staying.store.statistics().blocks, 1);
+}
