@@ -75,7 +75,8 @@ def tpch_data(options) -> Path:
 
 def arguments():
     parser = argparse.ArgumentParser(description="Makes the stored answers with genuine Apache Spark.")
-    parser.add_argument("what", nargs="*", default=["tpch", "examples"], help="tpch, examples, or names of examples")
+    parser.add_argument("what", nargs="*", default=["tpch", "tpcds", "examples"], help="tpch, tpcds, examples, or names of examples")
+    parser.add_argument("--tpcds-scale", default="0.05", help="scale factor of TPC-DS; default: 0.05")
     parser.add_argument("--output", type=Path, default=ANSWERS, help="default: tests/answers")
     parser.add_argument("--tpch-data", type=Path, help="Parquet of TPC-H at scale factor 0.1; made if not given")
     parser.add_argument(
@@ -124,6 +125,39 @@ def make_tpch(options) -> None:
     spark.stop()
 
 
+def make_tpcds(options) -> None:
+    """Runs in the environment: TPC-DS in one classic session; see tools/tpcds/check.py."""
+    import json
+
+    from pyspark.sql import SparkSession
+
+    sys.path.insert(0, str(ROOT / "tools" / "tpcds"))
+    from check import answer, register
+
+    scale = options.tpcds_scale
+    data = CACHE / f"tpcds-sf{scale}"
+    subprocess.run([options.ferrospark, "tpcds-data", "--scale-factor", scale, "--output", data], check=True)
+    queries = subprocess.run([ROOT / "tools" / "tpcds" / "queries"], check=True, stdout=subprocess.PIPE, text=True)
+    folder = options.output / f"tpcds-sf{scale}"
+    folder.mkdir(parents=True, exist_ok=True)
+    spark = (
+        SparkSession.builder.master(MASTER)
+        .config("spark.driver.memory", "6g")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.session.timeZone", "UTC")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    register(spark, data)
+    for path in sorted(Path(queries.stdout.strip()).glob("q*.sql")):
+        stored, rows = answer(spark, path.read_text())
+        (folder / f"{path.stem}.json").write_text(layout(stored, json.dumps, ("schema", "first")))
+        print(f"{path.stem}: {len(rows)} rows", file=sys.stderr)
+    spark.stop()
+
+
 def is_ordered(spark, sql, rows, keys) -> bool:
     """Whether the query's order leaves one order only, and its LIMIT one choice of rows."""
     if len(rows) <= 1:
@@ -144,13 +178,13 @@ def is_ordered(spark, sql, rows, keys) -> bool:
     return True
 
 
-def layout(answer, dump) -> str:
-    """JSON with one row a line."""
-    head = {name: value for name, value in answer.items() if name not in ("schema", "rows")}
+def layout(answer, dump, lists=("schema", "rows")) -> str:
+    """JSON with one item of the lists a line; these come last."""
+    head = {name: value for name, value in answer.items() if name not in lists}
     lines = [f"  {dump(name)}: {dump(value)}," for name, value in head.items()]
-    for name in ("schema", "rows"):
+    for name in lists:
         items = ",\n".join("    " + dump(item, ensure_ascii=False) for item in answer[name])
-        lines.append(f"  {dump(name)}: [\n{items}\n  ]" + ("," if name == "schema" else ""))
+        lines.append(f"  {dump(name)}: [\n{items}\n  ]" + ("," if name != lists[-1] else ""))
     return "{\n" + "\n".join(lines) + "\n}\n"
 
 
@@ -240,11 +274,13 @@ def main() -> None:
     if Path(sys.prefix) != python.parent.parent:
         os.execv(python, [str(python), *sys.argv])
     names = [*EXAMPLES, "report"]
-    unknown = set(options.what) - {"tpch", "examples", *names}
+    unknown = set(options.what) - {"tpch", "tpcds", "examples", *names}
     if unknown:
-        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; known: tpch, examples, {', '.join(names)}")
+        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; known: tpch, tpcds, examples, {', '.join(names)}")
     if "tpch" in options.what:
         make_tpch(options)
+    if "tpcds" in options.what:
+        make_tpcds(options)
     chosen = names if "examples" in options.what else [name for name in names if name in options.what]
     make_examples(options, python, chosen)
     options.output.mkdir(parents=True, exist_ok=True)

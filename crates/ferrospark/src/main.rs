@@ -14,6 +14,8 @@ mod python;
 mod settings;
 mod shell;
 mod submit;
+mod table_files;
+mod tpcds_data;
 mod tpch_data;
 
 use std::process::ExitCode;
@@ -31,13 +33,14 @@ fn main() -> ExitCode {
         "executor" => executor::main(&rest),
         "master" => daemon::master(&rest),
         "agent" => daemon::agent(&rest),
+        "tpcds-data" => tpcds_data::main(&rest),
         "tpch-data" => tpch_data::main(&rest),
         "--version" => {
             exit::say(&version());
             Ok(ExitCode::SUCCESS)
         }
         other => Err(anyhow::anyhow!(
-            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent or tpch-data"
+            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent, tpcds-data or tpch-data"
         )),
     };
     exit::report(outcome)

@@ -1,19 +1,12 @@
 //! `tpch-data`: the tables of TPC-H as Parquet, for the demo, the tests and the benchmarks.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrow::array::RecordBatch;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
 use clap::Parser;
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::WriterProperties;
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
@@ -22,6 +15,8 @@ use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
     SupplierArrow,
 };
+
+use crate::table_files::{TableFile, empty_folder};
 
 /// Writes the eight tables of TPC-H.
 #[derive(Debug, Parser)]
@@ -97,57 +92,13 @@ fn table<I: Iterator<Item = RecordBatch>>(
     files: i32,
     open: impl Fn(i32, i32) -> I,
 ) -> anyhow::Result<()> {
-    let folder = output.join(name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot clear {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder = empty_folder(output, name)?;
     for part in 1..=files {
-        let path = folder.join(format!("part-{:05}.snappy.parquet", part - 1));
-        write(&path, open(part, files))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = TableFile::new(&folder, part - 1);
+        for batch in open(part, files) {
+            file.write(&batch)?;
+        }
+        file.close()?;
     }
     Ok(())
-}
-
-fn write(path: &Path, batches: impl Iterator<Item = RecordBatch>) -> anyhow::Result<()> {
-    let mut writer: Option<ArrowWriter<File>> = None;
-    for batch in batches {
-        let batch = plain(&batch)?;
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => {
-                let properties =
-                    WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-                // Without Arrow's own schema in the file, as Spark would have written it.
-                let options = ArrowWriterOptions::new()
-                    .with_properties(properties)
-                    .with_skip_arrow_metadata(true);
-                let file = File::create(path)?;
-                writer.insert(ArrowWriter::try_new_with_options(file, batch.schema(), options)?)
-            }
-        };
-        writer.write(&batch)?;
-    }
-    if let Some(writer) = writer {
-        writer.close()?;
-    }
-    Ok(())
-}
-
-/// The batch with plain strings in place of views.
-fn plain(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
-    let schema = batch.schema();
-    let mut fields = Vec::with_capacity(schema.fields().len());
-    let mut columns = Vec::with_capacity(schema.fields().len());
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        let data_type = match field.data_type() {
-            DataType::Utf8View => DataType::Utf8,
-            other => other.clone(),
-        };
-        columns.push(cast(column, &data_type)?);
-        fields.push(Field::new(field.name(), data_type, true));
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

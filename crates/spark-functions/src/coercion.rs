@@ -91,13 +91,18 @@ pub fn decimal_for_integer(value: i64) -> (u8, i8) {
     (u8::try_from(digits).unwrap_or(19), 0)
 }
 
-/// Smallest decimal with room for both: `DecimalPrecision.widerDecimalType`.
+/// Smallest decimal with room for both, which gives up fraction digits before whole ones where 38 are not enough:
+/// `DecimalPrecisionTypeCoercion.widerDecimalType` with `DecimalType.boundedPreferIntegralDigits`.
 #[must_use]
 pub fn wider_decimal(left: (u8, i8), right: (u8, i8)) -> DataType {
     let scale = i32::from(left.1.max(right.1));
     let range =
         (i32::from(left.0) - i32::from(left.1)).max(i32::from(right.0) - i32::from(right.1));
-    bounded(range + scale, scale)
+    let limit = i32::from(MAX_PRECISION);
+    if range + scale <= limit {
+        return decimal(range + scale, scale);
+    }
+    decimal(limit, (limit - range).max(0))
 }
 
 fn rank(data_type: &DataType) -> Option<u8> {

@@ -254,17 +254,20 @@ impl WindowUDFImpl for SparkWindow {
     }
 }
 
-/// Puts the window expression where the aggregate was, below the casts around it.
+/// Puts the window expression where the aggregate was, below the casts around it. Aggregates among its arguments stay:
+/// they belong to the query's groups.
 fn replace_aggregate(
     expr: Expr,
     over: &dyn Fn(Arc<datafusion::logical_expr::AggregateUDF>, Vec<Expr>) -> Expr,
 ) -> Result<Expr, SparkError> {
-    use datafusion::common::tree_node::{Transformed, TreeNode};
-    expr.transform_up(|node| {
+    use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+    expr.transform_down(|node| {
         Ok(match node {
-            Expr::AggregateFunction(function) => {
-                Transformed::yes(over(function.func, function.params.args))
-            }
+            Expr::AggregateFunction(function) => Transformed::new(
+                over(function.func, function.params.args),
+                true,
+                TreeNodeRecursion::Jump,
+            ),
             other => Transformed::no(other),
         })
     })

@@ -1,7 +1,10 @@
-//! TPC-H on every kind of master, against the stored answers of Apache Spark.
+//! TPC-H and TPC-DS on every kind of master, against the stored answers of Apache Spark.
 
 use crate::cluster::Cluster;
-use crate::run::{ON_EXECUTORS, assert_shared_work, err, out, script, succeeded, tpch_data};
+use crate::run::{
+    ON_EXECUTORS, assert_shared_work, err, out, script, succeeded, tpcds_data, tpcds_queries,
+    tpch_data,
+};
 
 fn tpch(master: &str, flags: &[&str]) -> std::process::Output {
     script("bin/spark-submit")
@@ -55,4 +58,29 @@ fn tpch_genuine_mesos() {
     if let Some(cluster) = Cluster::genuine(2, 1) {
         on(&cluster);
     }
+}
+
+fn tpcds(master: &str, flags: &[&str]) -> std::process::Output {
+    let output = script("bin/spark-submit")
+        .args(["--master", master])
+        .args(flags)
+        .arg("tools/tpcds/check.py")
+        .args([tpcds_data(), tpcds_queries()])
+        .arg("tests/answers/tpcds-sf0.05")
+        .output()
+        .unwrap();
+    succeeded(&output);
+    assert!(out(&output).contains("99 of 99 answers are right"), "{}", out(&output));
+    output
+}
+
+#[test]
+fn tpcds_local() {
+    tpcds("local[2]", &[]);
+}
+
+#[test]
+fn tpcds_local_cluster() {
+    let output = tpcds("local-cluster[2,1,1024]", ON_EXECUTORS);
+    assert_shared_work(&err(&output), 2);
 }

@@ -42,21 +42,41 @@ pub(crate) fn script(path: &str) -> Command {
 
 /// TPC-H at scale factor 0.1, made once for all runs on this machine.
 pub(crate) fn tpch_data() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    DONE.get_or_init(|| generated("tpch", "0.1")).clone()
+}
+
+/// TPC-DS at scale factor 0.05, made once for all runs on this machine.
+pub(crate) fn tpcds_data() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    DONE.get_or_init(|| generated("tpcds", "0.05")).clone()
+}
+
+/// The folder with the queries of TPC-DS.
+pub(crate) fn tpcds_queries() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    DONE.get_or_init(|| {
+        prepare();
+        let told = Command::new(home().join("tools/tpcds/queries")).output().unwrap();
+        succeeded(&told);
+        PathBuf::from(out(&told).trim())
+    })
+    .clone()
+}
+
+fn generated(benchmark: &str, scale: &str) -> PathBuf {
     prepare();
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/var".into())).join(".cache"),
         PathBuf::from,
     );
-    let data = cache.join("ferrospark/tpch-sf0.1");
-    static DONE: OnceLock<()> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let made = Command::new(env!("CARGO_BIN_EXE_ferrospark"))
-            .args(["tpch-data", "--scale-factor", "0.1", "--output"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    });
+    let data = cache.join(format!("ferrospark/{benchmark}-sf{scale}"));
+    let made = Command::new(env!("CARGO_BIN_EXE_ferrospark"))
+        .args([&format!("{benchmark}-data"), "--scale-factor", scale, "--output"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    succeeded(&made);
     data
 }
 

@@ -187,11 +187,10 @@ impl Analyzer<'_> {
         // DataFusion's null-aware join does not know which rows of a correlated subquery belong to an outer row.
         let joins = !(negated && is_correlated(&rel.plan));
         if let ([_], [column], true) = (values.as_slice(), columns.as_slice(), joins) {
-            let same = matches!(column, Expr::Column(_));
-            if !same {
-                let name = fresh_name(&rel.fields[0].name);
-                rel.plan = super::project(rel.plan, vec![column.clone().alias(name)])?;
-            }
+            // Always under a new name: below an OR, DataFusion asks the mark join's right side for a column that the
+            // subquery hands on both as it was and as the subquery's own.
+            let name = fresh_name(&rel.fields[0].name);
+            rel.plan = super::project(rel.plan, vec![column.clone().alias(name)])?;
             let Some(value) = values.pop() else {
                 return Err(crate::errors::internal("IN without a value"));
             };

@@ -289,6 +289,8 @@ async fn set_operations_and_subqueries() {
             "SELECT title, (SELECT max(age) FROM people p WHERE p.team = t.code) AS oldest FROM teams t ORDER BY title",
             "SELECT id FROM people WHERE age > (SELECT avg(age) FROM people) ORDER BY id",
             "WITH a AS (SELECT 1 x), b AS (SELECT x + 1 y FROM a) SELECT * FROM a, b",
+            "SELECT id FROM people WHERE id = 1 OR team IN (SELECT team FROM people WHERE id = 2) ORDER BY id",
+            "SELECT typeof(x) FROM (SELECT 1.0BD / 3 * CAST(1 AS DECIMAL(38,19)) x UNION SELECT CAST(1 AS DECIMAL(38,9))) LIMIT 1",
         ],
         expect![[r#"
             > SELECT 1 AS a UNION ALL SELECT 2.5 UNION ALL SELECT 1
@@ -358,6 +360,19 @@ async fn set_operations_and_subqueries() {
             +---+---+
             |1  |2  |
             +---+---+
+            > SELECT id FROM people WHERE id = 1 OR team IN (SELECT team FROM people WHERE id = 2) ORDER BY id
+            +---+
+            |id |
+            +---+
+            |1  |
+            |2  |
+            +---+
+            > SELECT typeof(x) FROM (SELECT 1.0BD / 3 * CAST(1 AS DECIMAL(38,19)) x UNION SELECT CAST(1 AS DECIMAL(38,9))) LIMIT 1
+            +-------------+
+            |typeof(x)    |
+            +-------------+
+            |decimal(38,9)|
+            +-------------+
         "#]],
     )
     .await;
@@ -407,6 +422,14 @@ async fn errors() {
             [NUM_COLUMNS_MISMATCH] UNION can only be performed on inputs with the same number of columns, but the first input has 1 columns and the second input has 2 columns. SQLSTATE: 42826
             > SELECT id FROM people ORDER BY 3
             [ORDER_BY_POS_OUT_OF_RANGE] ORDER BY position 3 is not in select list (valid range is [1, 1]). SQLSTATE: 42805
+            > SELECT name COLLATE UTF8_BINARY FROM people WHERE id = 1
+            +--------------------------+
+            |collate(name, UTF8_BINARY)|
+            +--------------------------+
+            |Ann                       |
+            +--------------------------+
+            > SELECT name COLLATE UNICODE_CI FROM people
+            [UNSUPPORTED_FEATURE.COLLATION] The feature is not supported: the collation UNICODE_CI; only UTF8_BINARY is there. SQLSTATE: 0A000
         "#]],
     )
     .await;

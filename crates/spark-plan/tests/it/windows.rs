@@ -14,6 +14,7 @@ async fn windows_and_generators() {
             "SELECT explode(array(1, 2)) AS x",
             "SELECT id, x FROM people LATERAL VIEW explode(array(id, id * 10)) t AS x WHERE id < 3 ORDER BY x",
             "SELECT stack(2, 1, 'a', 2, 'b')",
+            "SELECT team, sum(age) s, sum(sum(age)) OVER () all FROM people GROUP BY team ORDER BY team",
         ],
         expect![[r#"
             > SELECT id, row_number() OVER (PARTITION BY team ORDER BY id) rn FROM people ORDER BY id
@@ -64,6 +65,14 @@ async fn windows_and_generators() {
             |1   |a   |
             |2   |b   |
             +----+----+
+            > SELECT team, sum(age) s, sum(sum(age)) OVER () all FROM people GROUP BY team ORDER BY team
+            +----+----+---+
+            |team|s   |all|
+            +----+----+---+
+            |NULL|41  |96 |
+            |A   |55  |96 |
+            |B   |NULL|96 |
+            +----+----+---+
         "#]],
     )
     .await;
