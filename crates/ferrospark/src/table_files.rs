@@ -2,16 +2,61 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
+use clap::Parser;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
+
+/// What a generator of tables is told.
+#[derive(Debug, Parser)]
+pub(crate) struct TableArguments {
+    /// 1 makes about 1 GB of raw data.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) scale_factor: f64,
+    /// Directory that gets one folder a table; complete data of the same scale is left alone.
+    #[arg(long)]
+    pub(crate) output: PathBuf,
+    /// Files of each large table.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) files: i32,
+}
+
+/// Runs the part of the program that makes the tables of a benchmark, unless they are there.
+pub(crate) fn make_tables(
+    benchmark: &str,
+    words: &[String],
+    generate: fn(&TableArguments) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let program = format!("{benchmark}-data");
+    let arguments = TableArguments::parse_from(std::iter::once(&program).chain(words));
+    anyhow::ensure!(
+        arguments.scale_factor > 0.0 && arguments.scale_factor <= 1000.0,
+        "--scale-factor {} is out of range; expected more than 0 and at most 1000",
+        arguments.scale_factor
+    );
+    anyhow::ensure!(
+        (1..=1000).contains(&arguments.files),
+        "--files {} is out of range; expected 1 to 1000",
+        arguments.files
+    );
+    let stamp = arguments.output.join("_COMPLETE");
+    let wanted =
+        format!("{benchmark}gen sf={} files={}\n", arguments.scale_factor, arguments.files);
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    generate(&arguments)?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// The folder of a table, without what was in it.
 pub(crate) fn empty_folder(output: &Path, table: &str) -> anyhow::Result<PathBuf> {

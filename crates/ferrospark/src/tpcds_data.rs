@@ -1,13 +1,10 @@
 //! `tpcds-data`: the tables of TPC-DS as Parquet, for the tests.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use clap::Parser;
 use tpcdsgen::config::{Session, SessionBuilder};
 use tpcdsgen_arrow::{
     CallCenterArrow, CatalogPageArrow, CatalogReturnsArrow, CatalogSalesArrow,
@@ -17,48 +14,14 @@ use tpcdsgen_arrow::{
     WarehouseArrow, WebPageArrow, WebReturnsArrow, WebSalesArrow, WebSiteArrow,
 };
 
-use crate::table_files::{TableFile, empty_folder};
-
-/// Writes the 24 tables of TPC-DS.
-#[derive(Debug, Parser)]
-#[command(name = "tpcds-data")]
-struct Arguments {
-    /// 1 makes about 1 GB of raw data; less than 1 keeps the small tables and shrinks the sales.
-    #[arg(long, default_value_t = 1.0)]
-    scale_factor: f64,
-    /// Directory that gets one folder a table; complete data of the same scale is left alone.
-    #[arg(long)]
-    output: PathBuf,
-    /// Files of each large table.
-    #[arg(long, default_value_t = 4)]
-    files: i32,
-}
+use crate::table_files::{TableArguments, TableFile, empty_folder, make_tables};
 
 pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse_from(
-        std::iter::once("tpcds-data".to_owned()).chain(words.iter().cloned()),
-    );
-    anyhow::ensure!(
-        arguments.scale_factor > 0.0 && arguments.scale_factor <= 1000.0,
-        "--scale-factor {} is out of range; expected more than 0 and at most 1000",
-        arguments.scale_factor
-    );
-    anyhow::ensure!(
-        (1..=1000).contains(&arguments.files),
-        "--files {} is out of range; expected 1 to 1000",
-        arguments.files
-    );
-    let stamp = arguments.output.join("_COMPLETE");
-    let wanted = format!("tpcdsgen sf={} files={}\n", arguments.scale_factor, arguments.files);
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(ExitCode::SUCCESS);
-    }
-    generate(&arguments)?;
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(ExitCode::SUCCESS)
+    make_tables("tpcds", words, generate)
 }
 
-fn generate(arguments: &Arguments) -> anyhow::Result<()> {
+/// Writes the 24 tables of TPC-DS; less than scale factor 1 keeps the small ones and shrinks the sales.
+fn generate(arguments: &TableArguments) -> anyhow::Result<()> {
     let session = SessionBuilder::new()
         .with_scale_factor(arguments.scale_factor)
         .build()

@@ -1,12 +1,9 @@
 //! `tpch-data`: the tables of TPC-H as Parquet, for the demo, the tests and the benchmarks.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use arrow::array::RecordBatch;
-use clap::Parser;
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
@@ -16,47 +13,14 @@ use tpchgen_arrow::{
     SupplierArrow,
 };
 
-use crate::table_files::{TableFile, empty_folder};
-
-/// Writes the eight tables of TPC-H.
-#[derive(Debug, Parser)]
-#[command(name = "tpch-data")]
-struct Arguments {
-    /// 1 makes about 1 GB of raw data.
-    #[arg(long, default_value_t = 0.1)]
-    scale_factor: f64,
-    /// Directory that gets one folder a table; complete data of the same scale is left alone.
-    #[arg(long)]
-    output: PathBuf,
-    /// Files of each large table.
-    #[arg(long, default_value_t = 4)]
-    files: i32,
-}
+use crate::table_files::{TableArguments, TableFile, empty_folder, make_tables};
 
 pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
-    let arguments =
-        Arguments::parse_from(std::iter::once("tpch-data".to_owned()).chain(words.iter().cloned()));
-    anyhow::ensure!(
-        arguments.scale_factor > 0.0 && arguments.scale_factor <= 1000.0,
-        "--scale-factor {} is out of range; expected more than 0 and at most 1000",
-        arguments.scale_factor
-    );
-    anyhow::ensure!(
-        (1..=1000).contains(&arguments.files),
-        "--files {} is out of range; expected 1 to 1000",
-        arguments.files
-    );
-    let stamp = arguments.output.join("_COMPLETE");
-    let wanted = format!("tpchgen sf={} files={}\n", arguments.scale_factor, arguments.files);
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(ExitCode::SUCCESS);
-    }
-    generate(&arguments)?;
-    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(ExitCode::SUCCESS)
+    make_tables("tpch", words, generate)
 }
 
-fn generate(arguments: &Arguments) -> anyhow::Result<()> {
+/// Writes the eight tables of TPC-H.
+fn generate(arguments: &TableArguments) -> anyhow::Result<()> {
     let (scale, files) = (arguments.scale_factor, arguments.files);
     let output = &arguments.output;
     let few = (files / 2).max(1);
