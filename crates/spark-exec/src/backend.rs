@@ -28,6 +28,9 @@ pub trait SchedulerBackend: Send + Sync {
         false
     }
 
+    /// The application should have so many executors in all; from now on no more are started.
+    fn request_executors(&self, _total: u32) {}
+
     /// Ends an executor.
     fn kill_executor(&self, _executor: &str) {}
 

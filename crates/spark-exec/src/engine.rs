@@ -3,6 +3,7 @@
 
 mod adaptive;
 mod broadcasts;
+mod companions;
 mod executors;
 mod looping;
 mod query;
@@ -22,11 +23,12 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
-use spark_scheduler::{ExecutorLoss, JobSpec, PendingReason, SchedulerOptions};
+use spark_scheduler::{AllocationOptions, ExecutorLoss, JobSpec, PendingReason, SchedulerOptions};
 use spark_shuffle::{BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use companions::EventLogOptions;
 pub use spark_scheduler::StageProgress;
 
 use crate::backend::SchedulerBackend;
@@ -58,6 +60,16 @@ pub struct EngineOptions {
     pub local_dirs: Vec<PathBuf>,
     /// How long an executor may be silent (`spark.network.timeout`).
     pub executor_timeout: Duration,
+    /// `spark.executor.cores`, as long as no executor is there to see.
+    pub executor_cores: u32,
+    /// `spark.dynamicAllocation.enabled` and what belongs to it; whether there is a shuffle service
+    /// is taken from the next field.
+    pub allocation: Option<AllocationOptions>,
+    /// `spark.shuffle.service.port`, if `spark.shuffle.service.enabled`; [`Self::conf`] must tell
+    /// executors the same.
+    pub shuffle_service_port: Option<u16>,
+    /// `spark.eventLog.enabled` and what belongs to it.
+    pub event_log: Option<EventLogOptions>,
 }
 
 impl EngineOptions {
@@ -73,6 +85,10 @@ impl EngineOptions {
             scheduler: SchedulerOptions::default(),
             local_dirs: vec![std::env::temp_dir()],
             executor_timeout: Duration::from_secs(120),
+            executor_cores: 1,
+            allocation: None,
+            shuffle_service_port: None,
+            event_log: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! ([`start_local`]); only the channel to the driver differs.
 
 mod memory;
+mod service;
 mod stage;
 mod task;
 
@@ -19,7 +20,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 use spark_shuffle::{
     BlockClient, BlockClientOptions, BlockFetcher, BlockServer, BlockServerOptions, FetchOptions,
-    Secret, ShuffleStore, SingleApplication, StoreOptions, TierOptions,
+    Secret, ServiceError, ShuffleServiceClient, ShuffleStore, SingleApplication, StoreOptions,
+    TierOptions,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -156,6 +158,11 @@ struct Executor {
     stages: HashMap<u64, Arc<StageEntry>>,
     places: HashMap<u64, Arc<Places>>,
     running: Arc<Mutex<HashMap<u64, AbortHandle>>>,
+    application: String,
+    secret: String,
+    /// The host's shuffle service, if the application uses it, and the registration under way.
+    service: Option<ShuffleServiceClient>,
+    registration: Option<tokio::task::JoinHandle<std::result::Result<(), ServiceError>>>,
     /// Tasks have threads of their own, so that a busy operator never holds up the driver's word
     /// or another executor's fetch.
     tasks: TaskThreads,
@@ -221,7 +228,7 @@ impl Executor {
                 BlockClient::new(BlockClientOptions::new(options.app_id.clone(), secret)),
                 FetchOptions::default(),
             )
-            .with_local(Arc::clone(&block_address), store.clone()),
+            .with_host(Arc::clone(&block_address), store.clone()),
             store,
             runtime_env,
             compression: OnceLock::new(),
@@ -244,6 +251,10 @@ impl Executor {
             stages: HashMap::new(),
             places: HashMap::new(),
             running: Arc::default(),
+            application: options.app_id.clone(),
+            secret: options.secret.clone(),
+            service: None,
+            registration: None,
             tasks: TaskThreads(Some(tasks)),
             _server: server,
         };
@@ -260,6 +271,7 @@ impl Executor {
         let reason = loop {
             let message = tokio::select! {
                 message = inbound.next() => message,
+                Some(failed) = registered(&mut self.registration) => break failed,
                 _ = heartbeat.tick() => {
                     let running = self.running.lock().len() as u32;
                     let beat = Heartbeat {
@@ -289,6 +301,7 @@ impl Executor {
             to_executor::Kind::Registered(registered) => {
                 // Set once: a driver registers an executor once per stream.
                 let _ = self.shared.compression.set(Compression::of(&registered.conf));
+                self.use_service(&registered.conf);
                 tracing::info!(executor = %self.shared.id, "registered with the driver");
             }
             to_executor::Kind::Stage(plan) => {
@@ -320,6 +333,10 @@ impl Executor {
                 self.places.remove(&shuffle);
                 let store = self.shared.store.clone();
                 tokio::task::spawn_blocking(move || store.remove_shuffle(shuffle));
+                if let Some(service) = self.service.clone() {
+                    // Executors that are gone cannot; at worst the files go with the application.
+                    tokio::spawn(async move { service.remove_shuffle(shuffle).await });
+                }
             }
             to_executor::Kind::CommitAnswer(answer) => {
                 if let Some(asking) = self.shared.commits.lock().remove(&answer.task) {
@@ -328,6 +345,18 @@ impl Executor {
             }
             to_executor::Kind::Stop(_) => {}
         }
+    }
+
+    fn use_service(&mut self, conf: &HashMap<String, String>) {
+        let client = service::client(&self.shared, &self.application, &self.secret, conf);
+        if let Some(client) = client.clone() {
+            let failover = conf.get("spark.mesos.driver.failoverTimeout");
+            let seconds = failover.and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+            let failover = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let work = service::register(client, Arc::clone(&self.shared), failover);
+            self.registration = Some(tokio::spawn(work));
+        }
+        self.service = client;
     }
 
     fn launch(&self, task: Task) {
@@ -355,6 +384,20 @@ impl Executor {
             running.lock().remove(&number);
             shared.send(from_executor::Kind::Finished(finished)).await;
         });
+    }
+}
+
+/// Why the executor must end, if it could not be registered with its shuffle service; `None` if it
+/// was.
+async fn registered(
+    registration: &mut Option<tokio::task::JoinHandle<std::result::Result<(), ServiceError>>>,
+) -> Option<String> {
+    let Some(work) = registration else { return std::future::pending().await };
+    let ended = work.await;
+    *registration = None;
+    match ended {
+        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Ok(())) | Err(_) => None,
     }
 }
 

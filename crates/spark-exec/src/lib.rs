@@ -23,7 +23,7 @@ pub mod stages;
 mod writer;
 
 pub use backend::{ExternalBackend, LocalBackend, SchedulerBackend};
-pub use engine::{Engine, EngineOptions, ExecutorStatistics};
+pub use engine::{Engine, EngineOptions, EventLogOptions, ExecutorStatistics};
 pub use executor::{ExecutorOptions, run_executor};
 pub use plugins::{DecodeNode, NodeCodec, register_nodes};
 pub use runner::{InProcessRunner, JobHandle, PlanRunner, RunOptions, RunningQuery};

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,20 @@ pub struct BlockFetcher {
     pub(crate) client: BlockClient,
     pub(crate) local: Option<Local>,
     pub(crate) options: FetchOptions,
+    /// Set once it is known; shared by all clones.
+    pub(crate) retries: Arc<OnceLock<FetchRetries>>,
     pub(crate) counters: Arc<FetchCounters>,
+}
+
+/// How stubborn a fetcher is; the fields are those of [`FetchOptions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchRetries {
+    /// `spark.shuffle.io.maxRetries`.
+    pub max_retries: u32,
+    /// `spark.shuffle.io.retryWait`.
+    pub retry_wait: Duration,
+    /// Whether a refused connection is not tried again.
+    pub refused_is_final: bool,
 }
 
 /// What can be read without a socket.
@@ -183,7 +196,28 @@ impl Local {
 impl BlockFetcher {
     /// A fetcher that reads everything over the wire.
     pub fn new(client: BlockClient, options: FetchOptions) -> Self {
-        Self { client, local: None, options, counters: Arc::default() }
+        Self { client, local: None, options, retries: Arc::default(), counters: Arc::default() }
+    }
+
+    /// Says how stubborn this fetcher and all its clones are, once the application's properties are
+    /// known. The first word counts.
+    pub fn set_retries(&self, retries: FetchRetries) {
+        // Said before: that counts.
+        let _ = self.retries.set(retries);
+    }
+
+    /// The options as they are now.
+    pub(crate) fn current_options(&self) -> FetchOptions {
+        let options = self.options.clone();
+        match self.retries.get() {
+            Some(FetchRetries { max_retries, retry_wait, refused_is_final }) => FetchOptions {
+                max_retries: *max_retries,
+                retry_wait: *retry_wait,
+                refused_is_final: *refused_is_final,
+                ..options
+            },
+            None => options,
+        }
     }
 
     /// Reads blocks at `address`, the executor's own, from the store without a socket.
@@ -230,7 +264,7 @@ impl BlockFetcher {
         let fetch = Fetch {
             client: self.client.clone(),
             segments,
-            options: self.options.clone(),
+            options: self.current_options(),
             counters: self.counters.clone(),
             delivery: Delivery {
                 sender: Arc::new(Mutex::new(sender)),

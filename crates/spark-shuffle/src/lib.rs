@@ -63,8 +63,8 @@ pub use blocks::{Blocks, DirectoryBlocks};
 pub use client::{BlockClient, BlockClientOptions};
 pub use error::{FetchError, FetchErrorKind, StoreError};
 pub use fetcher::{
-    BlockFetcher, BlockLocation, BlockStream, CHUNK_BYTES, FetchOptions, FetchStatistics,
-    FetchedChunk,
+    BlockFetcher, BlockLocation, BlockStream, CHUNK_BYTES, FetchOptions, FetchRetries,
+    FetchStatistics, FetchedChunk,
 };
 pub use frame::Codec;
 pub use pull::CopyError;

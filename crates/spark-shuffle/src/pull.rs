@@ -227,7 +227,8 @@ impl Pull {
     }
 
     async fn answered(&self, request: &Request) -> Result<Vec<crate::remote::Run>, FetchError> {
-        let BlockFetcher { client, options, .. } = &self.fetcher;
+        let client = &self.fetcher.client;
+        let options = &self.fetcher.current_options();
         let address = &self.location.address;
         let fail = |kind| FetchError { block: self.location.block, address: address.clone(), kind };
         let mut retries = Retries::new();

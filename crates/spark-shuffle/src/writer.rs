@@ -306,8 +306,11 @@ fn create_temporary(
     let path = folder.join(format!("{number}.writing"));
     match open_new(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(&folder)?;
-            open_new(&path)
+            // Not with the folders above: an application's directory that was removed stays so.
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => open_new(&path),
+            }
         }
         other => other,
     }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adaptive::MapStageOutput;
+use super::companions::Companions;
 use super::executors::Executors;
 use super::results::{ResultData, fetch_result};
 use super::{
@@ -63,11 +64,14 @@ pub(super) struct EngineLoop {
     scheduler: Scheduler,
     start: Instant,
     executors: Executors,
+    companions: Companions,
     plans: HashMap<u64, StagePlan>,
     jobs: HashMap<u64, JobState>,
     tasks: HashMap<u64, (String, TaskDescription)>,
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
+    /// The metrics of that task, for the event log.
+    metrics: Option<TaskMetrics>,
     actions: Vec<Action>,
     /// Executors that end now do as they were told.
     stopping: bool,
@@ -76,15 +80,18 @@ pub(super) struct EngineLoop {
 impl EngineLoop {
     pub(super) fn new(surroundings: Surroundings) -> Self {
         let scheduler = Scheduler::new(surroundings.options.scheduler.clone());
+        let companions = Companions::new(&surroundings.options);
         Self {
             surroundings,
             scheduler,
             start: Instant::now(),
             executors: Executors::default(),
+            companions,
             plans: HashMap::new(),
             jobs: HashMap::new(),
             tasks: HashMap::new(),
             result: None,
+            metrics: None,
             actions: Vec::new(),
             stopping: false,
         }
@@ -99,6 +106,7 @@ impl EngineLoop {
         let mut silence = tokio::time::interval(SILENCE_CHECK_INTERVAL);
         loop {
             let wakeup = self.scheduler.next_wakeup().map(|time| self.start + time.0);
+            let look = self.companions.next_look().map(|time| self.start + time.0);
             tokio::select! {
                 received = commands.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
@@ -106,6 +114,7 @@ impl EngineLoop {
                     }
                 }
                 () = sleep_until(wakeup) => self.tell(Event::Wakeup),
+                () = sleep_until(look) => {}
                 _ = silence.tick() => self.lose_silent(),
                 () = shutdown.cancelled() => return,
             }
@@ -113,7 +122,21 @@ impl EngineLoop {
                 self.handle(command);
             }
             self.executors.flush();
+            self.allocate();
         }
+    }
+
+    fn allocate(&mut self) {
+        if self.companions.next_look().is_none() || self.stopping {
+            return;
+        }
+        let backend = self.surroundings.backend.lock().clone();
+        // Executors of one application are of one size.
+        let count = self.executors.ids().count();
+        let known = (self.executors.cores().checked_div(count)).filter(|cores| *cores > 0);
+        let cores = known.map_or(self.surroundings.options.executor_cores, |cores| cores as u32);
+        let now = self.now();
+        self.companions.allocate(&self.scheduler, cores, now, backend.as_ref());
     }
 
     fn now(&self) -> Time {
@@ -123,7 +146,9 @@ impl EngineLoop {
     fn tell(&mut self, event: Event) {
         let now = self.now();
         let mut actions = std::mem::take(&mut self.actions);
+        self.companions.happened(&event, self.metrics.as_ref());
         self.scheduler.handle_into(event, now, &mut actions);
+        self.companions.answered(&actions);
         for action in actions.drain(..) {
             self.perform(action);
         }
@@ -249,6 +274,7 @@ impl EngineLoop {
         } else {
             tracing::warn!(executor, message = %loss.message, "executor lost");
         }
+        let loss = self.companions.judge(loss);
         attached.send(to_executor::Kind::Stop(loss.message.to_string()));
         self.tasks.retain(|_, (on, _)| on != executor);
         self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
@@ -307,12 +333,14 @@ impl EngineLoop {
                 ..TaskError::default()
             })
         });
-        self.count(executor, metrics.unwrap_or_default(), &outcome);
+        let metrics = metrics.unwrap_or_default();
+        self.metrics = Some(metrics.clone());
+        self.count(executor, metrics, &outcome);
         let outcome = match outcome {
             task_finished::Outcome::MapOutput(output) => {
                 let Some(attached) = self.executors.get(executor) else { return };
                 TaskOutcome::MapOutput(MapOutput {
-                    address: Arc::clone(&attached.block_address),
+                    address: self.companions.serving(&attached.block_address),
                     sizes: MapSizes::from(output.sizes),
                 })
             }
@@ -345,6 +373,7 @@ impl EngineLoop {
         self.tasks.remove(&task);
         self.tell(Event::TaskFinished { task: TaskId(task), outcome });
         self.result = None;
+        self.metrics = None;
     }
 
     fn fetch_result(&self, executor: &str, task: u64, bytes: u64) {
@@ -488,7 +517,11 @@ impl EngineLoop {
             let _ = events.send(JobEvent::Finished(Err(failure::stopped())));
         }
         self.executors.send_to_all(&to_executor::Kind::Stop("the application ended".to_owned()));
-        let _ = done.send(());
+        let ending = self.companions.end();
+        tokio::spawn(async move {
+            ending.await;
+            let _ = done.send(());
+        });
     }
 }
 

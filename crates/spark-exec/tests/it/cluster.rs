@@ -30,9 +30,15 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     async fn empty() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Without executors, the engine's options changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut EngineOptions)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut options = EngineOptions::new("app-test", "s3cret");
         options.local_dirs = vec![directory.path().to_owned()];
+        change(&mut options);
         let engine = Engine::start(options).await.unwrap();
         Self { engine, directory, children: Vec::new(), adaptive: false }
     }

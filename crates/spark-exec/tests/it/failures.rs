@@ -17,7 +17,7 @@ use spark_sql_parser::error::SparkError;
 use crate::cluster::{Cluster, PATIENCE, rows, session};
 
 /// A query with a wide shuffle that takes a while.
-async fn heavy(context: &SessionContext) -> DataFrame {
+pub(crate) async fn heavy(context: &SessionContext) -> DataFrame {
     let batches = (0..8_i64)
         .map(|partition| {
             let ids = Int64Array::from_iter_values(partition * 100_000..(partition + 1) * 100_000);
@@ -74,7 +74,7 @@ async fn a_killed_executor_costs_no_row() {
     }
 }
 
-fn tasks_done(cluster: &Cluster) -> u64 {
+pub(crate) fn tasks_done(cluster: &Cluster) -> u64 {
     cluster.engine.statistics().values().map(|executor| executor.tasks).sum()
 }
 

@@ -6,3 +6,4 @@ mod cluster;
 mod codec;
 mod failures;
 mod plans;
+mod service;

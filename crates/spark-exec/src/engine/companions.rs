@@ -1,0 +1,251 @@
+//! What goes along with the scheduler and decides nothing about tasks: the event log, the number of
+//! executors, and where map output is served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use spark_scheduler::{
+    Action, AllocationAction, AllocationOptions, ApplicationInfo, Event, EventRecorder,
+    ExecutorAllocation, ExecutorLoss, MapOutputFate, Scheduler, Time,
+};
+use spark_shuffle::{Secret, ShuffleServiceClient};
+
+use super::{EngineOptions, SchedulerBackend};
+use crate::protocol::TaskMetrics;
+
+/// What is written of the log stays in memory no longer than this.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the services of all agents together may take to remove an application's files; what
+/// they do not get to they remove when the master says that the application is over.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `spark.eventLog.enabled` and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLogOptions {
+    /// `spark.eventLog.dir`, a directory of the driver's machine that exists.
+    pub directory: PathBuf,
+    /// What the log says of the application.
+    pub application: ApplicationInfo,
+}
+
+pub(super) struct Companions {
+    log: Option<EventLog>,
+    allocation: Option<ExecutorAllocation>,
+    service: Option<Service>,
+}
+
+/// The agents' shuffle services.
+struct Service {
+    port: u16,
+    application: String,
+    secret: String,
+    hosts: BTreeSet<String>,
+}
+
+impl Companions {
+    pub(super) fn new(options: &EngineOptions) -> Self {
+        let log = options.event_log.as_ref().and_then(|log| {
+            EventLog::open(log, &options.conf)
+                .inspect_err(|error| {
+                    let directory = log.directory.display();
+                    tracing::error!(%directory, %error, "no event log is written");
+                })
+                .ok()
+        });
+        let service = options.shuffle_service_port.map(|port| Service {
+            port,
+            application: options.app_id.clone(),
+            secret: options.secret.clone(),
+            hosts: BTreeSet::new(),
+        });
+        let allocation = options.allocation.clone().map(|allocation: AllocationOptions| {
+            let shuffle_service = service.is_some();
+            ExecutorAllocation::new(AllocationOptions { shuffle_service, ..allocation })
+        });
+        Self { log, allocation, service }
+    }
+
+    // ---- event log -----------------------------------------------------------------------------
+
+    pub(super) fn happened(&mut self, event: &Event, metrics: Option<&TaskMetrics>) {
+        if let Some(log) = &mut self.log {
+            log.happened(event, metrics);
+        }
+    }
+
+    pub(super) fn answered(&mut self, actions: &[Action]) {
+        if let Some(log) = &mut self.log {
+            log.answered(actions);
+        }
+    }
+
+    /// The application ends. The answer removes its files from the agents that still have some.
+    pub(super) fn end(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        if let Some(log) = self.log.take()
+            && let Err(error) = log.end()
+        {
+            tracing::warn!(%error, "the event log is not complete");
+        }
+        let clients = self.service.as_ref().map(Service::clients).unwrap_or_default();
+        async move {
+            let all = clients.into_iter().map(|client| async move {
+                if let Err(error) = client.finish().await {
+                    tracing::debug!(%error, "a shuffle service keeps files for now");
+                }
+            });
+            let _ = tokio::time::timeout(FINISH_TIMEOUT, futures::future::join_all(all)).await;
+        }
+    }
+
+    // ---- shuffle service -----------------------------------------------------------------------
+
+    /// Where to fetch what an executor wrote: from itself, or from its host's shuffle service.
+    pub(super) fn serving(&mut self, block_address: &Arc<str>) -> Arc<str> {
+        let Some(service) = &mut self.service else { return Arc::clone(block_address) };
+        let host = block_address.rsplit_once(':').map_or(&**block_address, |(host, _)| host);
+        if !service.hosts.contains(host) {
+            service.hosts.insert(host.to_owned());
+        }
+        format!("{host}:{}", service.port).into()
+    }
+
+    /// With a shuffle service map output outlives its executor.
+    pub(super) fn judge(&self, loss: ExecutorLoss) -> ExecutorLoss {
+        match loss.map_output {
+            MapOutputFate::Lost if self.service.is_some() => {
+                ExecutorLoss { map_output: MapOutputFate::Kept, ..loss }
+            }
+            MapOutputFate::Lost | MapOutputFate::Kept | MapOutputFate::HostLost => loss,
+        }
+    }
+
+    // ---- allocation ----------------------------------------------------------------------------
+
+    /// When executors should be looked at again.
+    pub(super) fn next_look(&self) -> Option<Time> {
+        self.allocation.as_ref().map(ExecutorAllocation::next_look)
+    }
+
+    /// Asks for executors and sends idle ones away.
+    pub(super) fn allocate(
+        &mut self,
+        scheduler: &Scheduler,
+        executor_cores: u32,
+        now: Time,
+        backend: Option<&Arc<dyn SchedulerBackend>>,
+    ) {
+        let (Some(allocation), Some(backend)) = (&mut self.allocation, backend) else { return };
+        let input = scheduler.allocation_input(executor_cores.max(1), |_| false);
+        for action in allocation.look(&input, now) {
+            match action {
+                AllocationAction::RequestTotal(total) => {
+                    tracing::info!(total, "executors wanted");
+                    backend.request_executors(total);
+                }
+                AllocationAction::Kill(executors) => {
+                    for executor in executors {
+                        tracing::info!(%executor, "executor was idle and goes");
+                        backend.kill_executor(executor.as_str());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Service {
+    fn clients(&self) -> Vec<ShuffleServiceClient> {
+        let client = |host: &String| {
+            let secret = Secret::new(self.secret.clone());
+            let address = format!("{host}:{}", self.port);
+            ShuffleServiceClient::new(address, self.application.clone(), secret)
+        };
+        self.hosts.iter().map(client).collect()
+    }
+}
+
+/// The log of an application that runs: `<directory>/<application>.inprogress`.
+struct EventLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+    recorder: EventRecorder,
+    lines: String,
+    flushed: Instant,
+    broken: bool,
+}
+
+impl EventLog {
+    fn open(options: &EventLogOptions, conf: &BTreeMap<String, String>) -> std::io::Result<Self> {
+        // Ids of frameworks are safe names; a slash would be none.
+        let name = options.application.id.replace('/', "-");
+        let path = options.directory.join(name);
+        let file = File::create(path.with_added_extension("inprogress"))?;
+        let mut lines = String::new();
+        let secret = |key: &str| {
+            let key = key.to_ascii_lowercase();
+            ["secret", "password", "token", "credential"].iter().any(|word| key.contains(word))
+        };
+        let shown = conf.iter().filter(|(key, _)| !secret(key));
+        let shown = shown.map(|(key, value)| (key.as_str(), value.as_str()));
+        let recorder = EventRecorder::begin(&options.application, shown, millis(), &mut lines);
+        let file = BufWriter::new(file);
+        let mut log = Self { path, file, recorder, lines, flushed: Instant::now(), broken: false };
+        log.write();
+        Ok(log)
+    }
+
+    fn happened(&mut self, event: &Event, metrics: Option<&TaskMetrics>) {
+        let metrics = metrics.map(logged);
+        self.recorder.record_event(event, metrics.as_ref(), millis(), &mut self.lines);
+    }
+
+    fn answered(&mut self, actions: &[Action]) {
+        self.recorder.record_actions(actions, millis(), &mut self.lines);
+        self.write();
+    }
+
+    /// A full disk ends the log and not the application.
+    fn write(&mut self) {
+        if self.lines.is_empty() || self.broken {
+            return self.lines.clear();
+        }
+        let mut written = self.file.write_all(self.lines.as_bytes());
+        if self.flushed.elapsed() > FLUSH_INTERVAL {
+            self.flushed = Instant::now();
+            written = written.and_then(|()| self.file.flush());
+        }
+        if let Err(error) = written {
+            self.broken = true;
+            tracing::error!(%error, "the event log ends here");
+        }
+        self.lines.clear();
+    }
+
+    fn end(mut self) -> std::io::Result<()> {
+        self.recorder.end(0, millis(), &mut self.lines);
+        self.write();
+        self.file.flush()?;
+        fs::rename(self.path.with_added_extension("inprogress"), &self.path)
+    }
+}
+
+fn logged(metrics: &TaskMetrics) -> spark_scheduler::TaskMetrics {
+    spark_scheduler::TaskMetrics {
+        run_millis: metrics.run_micros / 1000,
+        shuffle_local_bytes: 0,
+        shuffle_remote_bytes: metrics.bytes_read.values().sum(),
+        shuffle_read_records: metrics.rows_read,
+        shuffle_written_bytes: metrics.bytes_written,
+        shuffle_written_records: metrics.output_rows,
+        ..spark_scheduler::TaskMetrics::default()
+    }
+}
+
+fn millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}
