@@ -17,7 +17,8 @@ is refused at start, naming the property, the value and the expected form. Unkno
 about with the nearest known name.
 
 *Since* is the Spark version that introduced a property; properties of our own say `ferrospark`. *State* says whether
-a property is acted on: **yes**, **planned** (known and checked, without effect yet), or why it has no meaning here.
+a property is acted on: **yes**; **by clients**, which ask for it; **planned** (known and checked, without effect yet); or
+why it has no meaning here.
 ";
 
 const SECTIONS: &[(&str, &[&str])] = &[
@@ -73,6 +74,7 @@ fn default(info: &PropertyInfo) -> String {
 fn state(info: &PropertyInfo) -> String {
     match info.status {
         Status::Honoured => "yes".to_owned(),
+        Status::Client => "by clients".to_owned(),
         Status::Planned => "planned".to_owned(),
         Status::Ignored(why) => format!("none: {why}"),
     }

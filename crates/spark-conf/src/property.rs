@@ -34,8 +34,10 @@ pub enum Scope {
 /// Whether this program acts on a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Acted on.
+    /// Acted on: a crate reads it by name (`table/truth.rs` looks).
     Honoured,
+    /// Told to Connect clients, which act on it.
+    Client,
     /// Known and checked, not yet acted on.
     Planned,
     /// Known and meaningless here; the words say why.

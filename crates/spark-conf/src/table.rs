@@ -71,3 +71,6 @@ pub fn is_known(name: &str) -> bool {
 pub const fn info<T>(property: &Property<T>) -> &PropertyInfo {
     &property.info
 }
+
+#[cfg(test)]
+mod truth;

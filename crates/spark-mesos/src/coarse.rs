@@ -395,3 +395,5 @@ impl CoarseScheduler {
 mod simulation;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod waiting;

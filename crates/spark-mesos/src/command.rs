@@ -143,6 +143,10 @@ fn place(
         if let Some(home) = &home {
             forms::absolute_path(table::MESOS_EXECUTOR_HOME.name(), home)?;
         }
+        let home = match home {
+            Some(home) => Some(home),
+            None => conf.get(&table::HOME)?,
+        };
         return match home.as_deref().or(spark_home) {
             Some(home) => Ok(Place::Home(home.trim_end_matches('/').to_owned())),
             None => Err(SettingsError::Conflict(

@@ -404,7 +404,7 @@ fn failover_timeout(conf: &SparkConf) -> Result<Duration, SettingsError> {
     if seconds > forms::FAILOVER_TIMEOUT_MAX {
         return Err(SettingsError::Value {
             property: table::MESOS_FAILOVER_TIMEOUT.name(),
-            value: seconds.to_string(),
+            value: conf.text(table::MESOS_FAILOVER_TIMEOUT.name()).unwrap_or_default(),
             problem: format!("expected at most {} seconds", forms::FAILOVER_TIMEOUT_MAX),
         });
     }
@@ -453,3 +453,6 @@ fn warnings(
     }
     Ok(warnings)
 }
+
+#[cfg(test)]
+mod tests;

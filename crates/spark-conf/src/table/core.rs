@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::kind::{ByteUnit, Kind, TimeUnit};
 use crate::property::Preset::{Computed, None as Unset, SameAs, Value};
-use crate::property::Status::{Honoured, Ignored, Planned};
+use crate::property::Status::{Client, Honoured, Ignored, Planned};
 
 const PORT: Kind = Kind::Integer { min: 0, max: 65_535 };
 const COUNT: Kind = Kind::Integer { min: 1, max: i32::MAX as i64 };
@@ -25,7 +25,7 @@ properties! {
     DEPLOY_MODE: String = "spark.submit.deployMode", Kind::OneOf(&["client", "cluster"]), Value("client"), "1.5.0", Application, Honoured,
         "Whether the driver runs beside spark-submit or on the cluster";
     PY_FILES: Vec<String> = "spark.submit.pyFiles", Kind::List, Value(""), "1.0.1", Application, Honoured,
-        "Python files and archives for the module search path";
+        "Python files and archives for the module search path, as --py-files names them";
     JARS: Vec<String> = "spark.jars", Kind::List, Value(""), "0.9.0", Application, Ignored("there is no JVM"),
         "Jars of the application";
     FILES: Vec<String> = "spark.files", Kind::List, Value(""), "1.0.0", Application, Planned,
@@ -69,16 +69,16 @@ properties! {
         "How long a task waits for a better place";
     SCHEDULER_MODE: String = "spark.scheduler.mode", Kind::OneOf(&["FIFO", "FAIR"]), Value("FIFO"), "0.8.0", Application, Planned,
         "How jobs of one application share executors";
-    SCHEDULER_MIN_REGISTERED_RATIO: f64 = "spark.scheduler.minRegisteredResourcesRatio", Kind::Decimal { min: 0.0 }, Value("0.0"), "1.1.1", Application, Planned,
+    SCHEDULER_MIN_REGISTERED_RATIO: f64 = "spark.scheduler.minRegisteredResourcesRatio", Kind::Decimal { min: 0.0 }, Value("0.0"), "1.1.1", Application, Honoured,
         "Share of the wanted cores that must be registered before the first task";
-    SCHEDULER_MAX_REGISTERED_WAIT: Duration = "spark.scheduler.maxRegisteredResourcesWaitingTime", MILLISECONDS, Value("30s"), "1.1.1", Application, Planned,
+    SCHEDULER_MAX_REGISTERED_WAIT: Duration = "spark.scheduler.maxRegisteredResourcesWaitingTime", MILLISECONDS, Value("30s"), "1.1.1", Application, Honoured,
         "Longest wait for that share";
     SPECULATION: bool = "spark.speculation", Kind::Boolean, Value("false"), "0.6.0", Application, Planned,
         "Whether slow tasks get a second attempt";
 
     DRIVER_CORES: f64 = "spark.driver.cores", Kind::Decimal { min: 0.0 }, Value("1"), "1.3.0", Application, Planned,
         "Cores of a driver in cluster mode";
-    DRIVER_MEMORY: u64 = "spark.driver.memory", MEMORY, Value("1g"), "1.1.1", Application, Honoured,
+    DRIVER_MEMORY: u64 = "spark.driver.memory", MEMORY, Value("1g"), "1.1.1", Application, Planned,
         "Memory of the driver";
     DRIVER_MAX_RESULT_SIZE: u64 = "spark.driver.maxResultSize", SIZE, Value("1g"), "1.2.0", Application, Planned,
         "Most bytes of results one action may bring to the driver; 0 for no limit";
@@ -90,10 +90,10 @@ properties! {
         "Port executors dial; 0 for any";
     DRIVER_SUPERVISE: bool = "spark.driver.supervise", Kind::Boolean, Value("false"), "1.3.0", Application, Planned,
         "Whether the dispatcher restarts a failed driver";
-    BLOCK_MANAGER_PORT: u16 = "spark.blockManager.port", PORT, Value("0"), "1.1.0", Application, Planned,
-        "Port of an executor's shuffle server; 0 for any";
-    PORT_MAX_RETRIES: u64 = "spark.port.maxRetries", NOT_NEGATIVE, Value("16"), "1.1.1", Application, Planned,
-        "Ports tried after one that is taken";
+    BLOCK_MANAGER_PORT: u16 = "spark.blockManager.port", PORT, Value("0"), "1.1.0", Application, Honoured,
+        "Port of an executor's shuffle server, taken out of the offer; 0 for any";
+    PORT_MAX_RETRIES: u64 = "spark.port.maxRetries", NOT_NEGATIVE, Value("16"), "1.1.1", Application, Honoured,
+        "Ports after spark.blockManager.port of which executors on one agent get one each";
     UI_PORT: u16 = "spark.ui.port", PORT, Value("4040"), "0.7.0", Application, Planned,
         "Port of the web pages";
     UI_ENABLED: bool = "spark.ui.enabled", Kind::Boolean, Value("true"), "1.1.1", Application, Planned,
@@ -103,12 +103,12 @@ properties! {
     LOCAL_DIR: Vec<String> = "spark.local.dir", Kind::List, Computed("the system's temporary directory"), "0.5.0", Application, Honoured,
         "Directories for shuffle and spill files";
 
-    AUTHENTICATE: bool = "spark.authenticate", Kind::Boolean, Value("true"), "1.0.0", Application, Honoured,
-        "Whether connections inside an application must know its secret; always so here";
+    AUTHENTICATE: bool = "spark.authenticate", Kind::Boolean, Value("true"), "1.0.0", Application, Ignored("it is always on"),
+        "Whether connections inside an application must know its secret";
     AUTHENTICATE_SECRET: Option<String> = "spark.authenticate.secret", Kind::Text, Computed("random per application"), "1.0.0", Application, Honoured,
         "The application's secret";
-    IO_ENCRYPTION: bool = "spark.io.encryption.enabled", Kind::Boolean, Value("false"), "2.1.0", Application, Planned,
-        "Encryption of local files";
+    IO_ENCRYPTION: bool = "spark.io.encryption.enabled", Kind::Boolean, Value("false"), "2.1.0", Application, Honoured,
+        "Encryption of local files, which there is not: true is refused on Mesos";
     IO_COMPRESSION_CODEC: String = "spark.io.compression.codec", Kind::OneOf(&["lz4", "zstd", "none", "snappy", "lzf"]), Value("lz4"), "0.8.0", Application, Honoured,
         "Compression of shuffle blocks";
     SHUFFLE_COMPRESS: bool = "spark.shuffle.compress", Kind::Boolean, Value("true"), "0.6.0", Application, Honoured,
@@ -170,8 +170,8 @@ properties! {
         "Whether operations outlive their response stream";
     CONNECT_OBSERVER_RETRY_BUFFER: u64 = "spark.connect.execute.reattachable.observerRetryBufferSize", SIZE, Value("10m"), "3.5.0", Session, Planned,
         "Bytes kept for a client that reattaches";
-    CONNECT_PLAN_COMPRESSION_THRESHOLD: u64 = "spark.connect.session.planCompression.threshold", SIZE, Value("10m"), "4.1.0", Session, Honoured,
+    CONNECT_PLAN_COMPRESSION_THRESHOLD: u64 = "spark.connect.session.planCompression.threshold", SIZE, Value("10m"), "4.1.0", Session, Client,
         "Plans at least this large may come compressed";
-    CONNECT_PLAN_COMPRESSION_ALGORITHM: String = "spark.connect.session.planCompression.defaultAlgorithm", Kind::OneOf(&["ZSTD", "NONE"]), Value("ZSTD"), "4.1.0", Session, Honoured,
+    CONNECT_PLAN_COMPRESSION_ALGORITHM: String = "spark.connect.session.planCompression.defaultAlgorithm", Kind::OneOf(&["ZSTD", "NONE"]), Value("ZSTD"), "4.1.0", Session, Client,
         "Compression of large plans";
 }

@@ -8,9 +8,7 @@ use crate::property::Status::{Honoured, Planned};
 
 properties! {
     LOCAL_EXECUTION: bool = "spark.ferrospark.localExecution.enabled", Kind::Boolean, Value("true"), "ferrospark", Session, Honoured,
-        "Whether plans over tiny inputs, and all plans of a local master, run inside the driver process; false always makes stages and tasks";
-    LOCAL_EXECUTION_MAX_BYTES: u64 = "spark.ferrospark.localExecution.maxInputBytes", Kind::Bytes { unit: ByteUnit::Byte, min: 0 }, Value("4m"), "ferrospark", Session, Planned,
-        "Input size up to which a plan counts as tiny on a cluster";
+        "Whether plans over at most 1000 in-memory rows, and all plans of a local master, run inside the driver process; false always makes stages and tasks";
     EXECUTOR_REPORT: bool = "spark.ferrospark.executorReport.enabled", Kind::Boolean, Value("false"), "ferrospark", Application, Honoured,
         "Whether the driver prints at its end, for each executor, the tasks it ran and the shuffle bytes it read";
     PUBLIC_HOST: Option<String> = "spark.ferrospark.publicHost", Kind::Text, Unset, "ferrospark", Application, Honoured,

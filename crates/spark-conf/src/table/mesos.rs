@@ -118,4 +118,15 @@ properties! {
         "Finished drivers the dispatcher remembers";
     MESOS_RETRY_WAIT_MAX: u64 = "spark.mesos.cluster.retry.wait.max", COUNT, Value("60"), "1.4.0", Daemon, Planned,
         "Longest wait in seconds before a supervised driver is started again";
+
+    HOME: Option<String> = "spark.home", Kind::Text, Computed("SPARK_HOME"), "0.6.0", Application, Honoured,
+        "Directory of this program on agents, where spark.mesos.executor.home is not set";
+    EXECUTOR_PORT: u16 = "spark.executor.port", Kind::Integer { min: 0, max: 65_535 }, Value("0"), "1.1.0", Application, Ignored("executors listen only on spark.blockManager.port, as since Spark 2.3"),
+        "Port of an executor's message server";
+    DRIVER_MEMORY_OVERHEAD_FACTOR: f64 = "spark.driver.memoryOverheadFactor", Kind::Decimal { min: 0.0 }, Value("0.1"), "3.3.0", Application, Planned,
+        "Overhead of a cluster-mode driver as a share of spark.driver.memory";
+    BLOCK_MANAGER_AGENT_TIMEOUT: Duration = "spark.storage.blockManagerSlaveTimeoutMs", Kind::Duration { unit: TimeUnit::Millisecond }, SameAs("spark.network.timeout"), "0.7.0", Application, Ignored("spark.network.timeout counts"),
+        "Silence after which the shuffle service drops an application's files, up to Spark 2.4";
+    BLOCK_MANAGER_HEARTBEAT_TIMEOUT: Duration = "spark.storage.blockManagerHeartbeatTimeoutMs", Kind::Duration { unit: TimeUnit::Millisecond }, SameAs("spark.network.timeout"), "3.0.0", Application, Ignored("spark.network.timeout counts"),
+        "The same, since Spark 3.0";
 }

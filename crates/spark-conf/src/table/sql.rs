@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::kind::{ByteUnit, Kind, TimeUnit};
 use crate::property::Preset::{Computed, None as Unset, SameAs, Value};
-use crate::property::Status::{Honoured, Ignored, Planned};
+use crate::property::Status::{Client, Honoured, Ignored, Planned};
 
 const COUNT: Kind = Kind::Integer { min: 1, max: i32::MAX as i64 };
 const NUMBER: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
@@ -117,11 +117,11 @@ properties! {
         "Longest plan text";
     EXPLAIN_MODE: String = "spark.sql.ui.explainMode", Kind::OneOf(&["simple", "extended", "codegen", "cost", "formatted"]), Value("formatted"), "3.1.0", Session, Planned,
         "Form of plans on the pages";
-    REPL_EAGER_EVAL: bool = "spark.sql.repl.eagerEval.enabled", BOOLEAN, Value("false"), "2.4.0", Session, Honoured,
+    REPL_EAGER_EVAL: bool = "spark.sql.repl.eagerEval.enabled", BOOLEAN, Value("false"), "2.4.0", Session, Client,
         "Whether a data frame shows its rows when a shell prints it";
-    REPL_EAGER_EVAL_ROWS: u64 = "spark.sql.repl.eagerEval.maxNumRows", NUMBER, Value("20"), "2.4.0", Session, Honoured,
+    REPL_EAGER_EVAL_ROWS: u64 = "spark.sql.repl.eagerEval.maxNumRows", NUMBER, Value("20"), "2.4.0", Session, Client,
         "How many rows";
-    REPL_EAGER_EVAL_TRUNCATE: u64 = "spark.sql.repl.eagerEval.truncate", NUMBER, Value("20"), "2.4.0", Session, Honoured,
+    REPL_EAGER_EVAL_TRUNCATE: u64 = "spark.sql.repl.eagerEval.truncate", NUMBER, Value("20"), "2.4.0", Session, Client,
         "How many characters of a cell";
     VARIABLE_SUBSTITUTE: bool = "spark.sql.variable.substitute", BOOLEAN, Value("true"), "2.0.0", Session, Planned,
         "Whether ${name} in SQL text is replaced";
@@ -136,49 +136,49 @@ properties! {
     RUN_SQL_ON_FILES: bool = "spark.sql.runSQLOnFiles", BOOLEAN, Value("true"), "1.6.0", Session, Planned,
         "Whether format.`path` may stand for a table";
 
-    ARROW_PYSPARK: bool = "spark.sql.execution.arrow.pyspark.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Honoured,
+    ARROW_PYSPARK: bool = "spark.sql.execution.arrow.pyspark.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Ignored("Connect clients always use Arrow"),
         "Whether conversions to and from pandas use Arrow; Connect always does", aliases &["spark.sql.execution.arrow.enabled"];
-    ARROW_FALLBACK: bool = "spark.sql.execution.arrow.pyspark.fallback.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Honoured,
+    ARROW_FALLBACK: bool = "spark.sql.execution.arrow.pyspark.fallback.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Ignored("Connect clients always use Arrow"),
         "Whether a failed Arrow conversion is tried without";
-    ARROW_SELF_DESTRUCT: bool = "spark.sql.execution.arrow.pyspark.selfDestruct.enabled", BOOLEAN, Value("false"), "3.2.0", Session, Honoured,
+    ARROW_SELF_DESTRUCT: bool = "spark.sql.execution.arrow.pyspark.selfDestruct.enabled", BOOLEAN, Value("false"), "3.2.0", Session, Client,
         "Whether toPandas frees Arrow memory as it goes";
-    ARROW_MAX_RECORDS: u64 = "spark.sql.execution.arrow.maxRecordsPerBatch", NUMBER, Value("10000"), "2.3.0", Session, Honoured,
+    ARROW_MAX_RECORDS: u64 = "spark.sql.execution.arrow.maxRecordsPerBatch", NUMBER, Value("10000"), "2.3.0", Session, Planned,
         "Rows of an Arrow batch";
-    ARROW_LARGE_VAR_TYPES: bool = "spark.sql.execution.arrow.useLargeVarTypes", BOOLEAN, Value("false"), "3.5.0", Session, Honoured,
+    ARROW_LARGE_VAR_TYPES: bool = "spark.sql.execution.arrow.useLargeVarTypes", BOOLEAN, Value("false"), "3.5.0", Session, Client,
         "Whether Arrow batches use 64-bit offsets";
-    ARROW_LOCAL_RELATION_THRESHOLD: u64 = "spark.sql.execution.arrow.localRelationThreshold", SIZE, Value("48m"), "3.4.0", Session, Honoured,
+    ARROW_LOCAL_RELATION_THRESHOLD: u64 = "spark.sql.execution.arrow.localRelationThreshold", SIZE, Value("48m"), "3.4.0", Session, Planned,
         "Largest local relation kept as a local table";
-    PANDAS_SAFE: bool = "spark.sql.execution.pandas.convertToArrowArraySafely", BOOLEAN, Value("false"), "3.0.0", Session, Honoured,
+    PANDAS_SAFE: bool = "spark.sql.execution.pandas.convertToArrowArraySafely", BOOLEAN, Value("false"), "3.0.0", Session, Client,
         "Whether conversions from pandas check for overflow";
-    PANDAS_DICT_AS_MAP: bool = "spark.sql.execution.pandas.inferPandasDictAsMap", BOOLEAN, Value("false"), "4.0.0", Session, Honoured,
+    PANDAS_DICT_AS_MAP: bool = "spark.sql.execution.pandas.inferPandasDictAsMap", BOOLEAN, Value("false"), "4.0.0", Session, Client,
         "Whether dictionaries in pandas become maps";
-    PANDAS_STRUCT_MODE: String = "spark.sql.execution.pandas.structHandlingMode", Kind::OneOf(&["legacy", "row", "dict"]), Value("legacy"), "3.5.0", Session, Honoured,
+    PANDAS_STRUCT_MODE: String = "spark.sql.execution.pandas.structHandlingMode", Kind::OneOf(&["legacy", "row", "dict"]), Value("legacy"), "3.5.0", Session, Client,
         "What structs become in pandas";
-    PYSPARK_INFER_DICT_AS_STRUCT: bool = "spark.sql.pyspark.inferNestedDictAsStruct.enabled", BOOLEAN, Value("false"), "3.3.0", Session, Honoured,
+    PYSPARK_INFER_DICT_AS_STRUCT: bool = "spark.sql.pyspark.inferNestedDictAsStruct.enabled", BOOLEAN, Value("false"), "3.3.0", Session, Client,
         "Whether nested dictionaries become structs";
-    PYSPARK_LEGACY_ARRAY: bool = "spark.sql.pyspark.legacy.inferArrayTypeFromFirstElement.enabled", BOOLEAN, Value("false"), "3.4.0", Session, Honoured,
+    PYSPARK_LEGACY_ARRAY: bool = "spark.sql.pyspark.legacy.inferArrayTypeFromFirstElement.enabled", BOOLEAN, Value("false"), "3.4.0", Session, Client,
         "Whether a list's type is that of its first element";
-    PYSPARK_LEGACY_MAP: bool = "spark.sql.pyspark.legacy.inferMapTypeFromFirstPair.enabled", BOOLEAN, Value("false"), "4.0.0", Session, Honoured,
+    PYSPARK_LEGACY_MAP: bool = "spark.sql.pyspark.legacy.inferMapTypeFromFirstPair.enabled", BOOLEAN, Value("false"), "4.0.0", Session, Client,
         "Whether a dictionary's type is that of its first pair";
-    PYSPARK_BINARY_AS_BYTES: bool = "spark.sql.execution.pyspark.binaryAsBytes", BOOLEAN, Value("true"), "4.1.0", Session, Honoured,
+    PYSPARK_BINARY_AS_BYTES: bool = "spark.sql.execution.pyspark.binaryAsBytes", BOOLEAN, Value("true"), "4.1.0", Session, Client,
         "Whether binary values are bytes in Python";
-    PYSPARK_JVM_STACKTRACE: bool = "spark.sql.pyspark.jvmStacktrace.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Honoured,
+    PYSPARK_JVM_STACKTRACE: bool = "spark.sql.pyspark.jvmStacktrace.enabled", BOOLEAN, Value("false"), "3.0.0", Session, Client,
         "Whether Python errors show the server's stack";
-    CONNECT_SERVER_STACKTRACE: bool = "spark.sql.connect.serverStacktrace.enabled", BOOLEAN, Value("false"), "3.5.0", Session, Honoured,
+    CONNECT_SERVER_STACKTRACE: bool = "spark.sql.connect.serverStacktrace.enabled", BOOLEAN, Value("false"), "3.5.0", Session, Client,
         "Whether errors carry the server's stack";
-    PYTHON_UDF_ARROW: bool = "spark.sql.execution.pythonUDF.arrow.enabled", BOOLEAN, Value("false"), "3.4.0", Session, Honoured,
+    PYTHON_UDF_ARROW: bool = "spark.sql.execution.pythonUDF.arrow.enabled", BOOLEAN, Value("false"), "3.4.0", Session, Client,
         "Whether Python functions exchange rows by Arrow";
-    PYTHON_UDTF_ARROW: bool = "spark.sql.execution.pythonUDTF.arrow.enabled", BOOLEAN, Value("false"), "3.5.0", Session, Honoured,
+    PYTHON_UDTF_ARROW: bool = "spark.sql.execution.pythonUDTF.arrow.enabled", BOOLEAN, Value("false"), "3.5.0", Session, Client,
         "The same for table functions";
-    LOCAL_RELATION_CACHE_THRESHOLD: u64 = "spark.sql.session.localRelationCacheThreshold", Kind::Integer { min: 0, max: i64::MAX }, Value("1048576"), "3.5.0", Session, Honoured,
+    LOCAL_RELATION_CACHE_THRESHOLD: u64 = "spark.sql.session.localRelationCacheThreshold", Kind::Integer { min: 0, max: i64::MAX }, Value("1048576"), "3.5.0", Session, Client,
         "Bytes from which a client uploads local data apart from its plan";
-    LOCAL_RELATION_SIZE_LIMIT: u64 = "spark.sql.session.localRelationSizeLimit", Kind::Integer { min: 0, max: i64::MAX }, Value("3221225472"), "4.1.0", Session, Honoured,
+    LOCAL_RELATION_SIZE_LIMIT: u64 = "spark.sql.session.localRelationSizeLimit", Kind::Integer { min: 0, max: i64::MAX }, Value("3221225472"), "4.1.0", Session, Client,
         "Most bytes of local data";
-    LOCAL_RELATION_CHUNK_ROWS: u64 = "spark.sql.session.localRelationChunkSizeRows", Kind::Integer { min: 1, max: i64::MAX }, Value("10000"), "4.1.0", Session, Honoured,
+    LOCAL_RELATION_CHUNK_ROWS: u64 = "spark.sql.session.localRelationChunkSizeRows", Kind::Integer { min: 1, max: i64::MAX }, Value("10000"), "4.1.0", Session, Client,
         "Rows of an uploaded chunk";
-    LOCAL_RELATION_CHUNK_BYTES: u64 = "spark.sql.session.localRelationChunkSizeBytes", Kind::Integer { min: 1, max: i64::MAX }, Value("16777216"), "4.1.0", Session, Honoured,
+    LOCAL_RELATION_CHUNK_BYTES: u64 = "spark.sql.session.localRelationChunkSizeBytes", Kind::Integer { min: 1, max: i64::MAX }, Value("16777216"), "4.1.0", Session, Client,
         "Bytes of an uploaded chunk";
-    LOCAL_RELATION_BATCH_BYTES: u64 = "spark.sql.session.localRelationBatchOfChunksSizeBytes", Kind::Integer { min: 1, max: i64::MAX }, Value("1073741824"), "4.1.0", Session, Honoured,
+    LOCAL_RELATION_BATCH_BYTES: u64 = "spark.sql.session.localRelationBatchOfChunksSizeBytes", Kind::Integer { min: 1, max: i64::MAX }, Value("1073741824"), "4.1.0", Session, Client,
         "Bytes of chunks uploaded at once";
 
     WAREHOUSE_DIR: Option<String> = "spark.sql.warehouse.dir", Kind::Text, Computed("spark-warehouse in the working directory"), "2.0.0", Static, Honoured,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mesos_api::task_status::Reason;
 use mesos_api::{TaskInfo, TaskState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -80,11 +81,17 @@ impl World {
                 .map(|offer| (offer.id.value.clone(), offer.agent_id.value.clone()))
                 .collect();
         }
+        let mut refused = Vec::new();
         for action in self.scheduler.handle(event, self.now) {
             match action {
                 Action::Launch(launch) => {
                     for id in &launch.offer_ids {
                         assert!(asked.remove(&id.value), "{id} answered twice");
+                    }
+                    // A RESCIND crossed the answer: nothing is launched.
+                    if self.random.random_bool(0.1) {
+                        refused.push(launch);
+                        continue;
                     }
                     for (task, executor) in launch.tasks.iter().zip(&launch.executors) {
                         self.run(task, executor);
@@ -114,6 +121,21 @@ impl World {
         }
         assert!(asked.is_empty(), "not answered: {asked:?}");
         self.check();
+        for launch in refused {
+            self.refuse(&launch);
+        }
+    }
+
+    fn refuse(&mut self, launch: &Launch) {
+        for id in &launch.offer_ids {
+            self.event(Event::Rescind(id.clone()));
+        }
+        for task in &launch.tasks {
+            let mut status = TaskStatus { task_id: task.task_id.clone(), ..TaskStatus::default() };
+            status.set_state(TaskState::Dropped);
+            status.set_reason(Reason::InvalidOffers);
+            self.event(Event::Status(status));
+        }
     }
 
     fn run(&mut self, task: &TaskInfo, executor: &ExecutorLaunch) {

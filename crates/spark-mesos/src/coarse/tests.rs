@@ -481,23 +481,6 @@ fn tasks_start_when_enough_cores_came_or_the_wait_is_over() {
 }
 
 #[test]
-fn settings_that_exclude_each_other() {
-    let check = |settings: &[(&str, &str)]| {
-        let mut conf = SparkConf::new();
-        for (key, value) in settings {
-            conf.set(Origin::Program, &format!("spark.{key}"), value);
-        }
-        Settings::from_conf(&conf, Some("/opt")).unwrap_err().to_string()
-    };
-    expect!["spark.cores.max=1 is less than spark.executor.cores=2: no executor could start"]
-        .assert_eq(&check(&[("cores.max", "1"), ("executor.cores", "2")]));
-    expect!["spark.executor.cores=1 is less than spark.task.cpus=2: no task could run"]
-        .assert_eq(&check(&[("task.cpus", "2"), ("executor.cores", "1")]));
-    expect!["spark.mesos.principal must be configured when spark.mesos.secret is set"]
-        .assert_eq(&check(&[("mesos.secret", "x")]));
-}
-
-#[test]
 fn at_cores_max_waiting_says_so() {
     Scene::new(&[("cores.max", "2")])
         .offers(&[("o1", "a 2 4096")])
