@@ -292,11 +292,13 @@ impl WaitingReport {
             WaitingCause::Starting(1) => "1 executor is starting".to_owned(),
             WaitingCause::Starting(count) => format!("{count} executors are starting"),
             WaitingCause::CoresMax { max, held } => {
-                format!("spark.cores.max={max} is reached: {held} cores are held")
+                let are = if *held == 1.0 { "core is" } else { "cores are" };
+                format!("spark.cores.max={max} is reached: {held} {are} held")
             }
             WaitingCause::GpusMax(max) => format!("spark.mesos.gpus.max={max} is reached"),
             WaitingCause::ExecutorLimit(limit) => {
-                format!("no more than {limit} executors are wanted")
+                let are = if *limit == 1 { "executor is" } else { "executors are" };
+                format!("no more than {limit} {are} wanted")
             }
             WaitingCause::Agents { fate, count, refused_until } => {
                 let mut text = format!("{count} {}", agree(&fate.to_string(), *count));

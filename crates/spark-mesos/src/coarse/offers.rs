@@ -56,8 +56,10 @@ impl CoarseScheduler {
     ) {
         self.metrics.offers_received += offers.len() as u64;
         let mut candidates = self.group(offers);
+        // What holds for every agent is looked up once: with many executors and offers it would count.
+        let general = self.general_refusal();
         for candidate in &mut candidates {
-            candidate.refusal = self.refusal(candidate, now);
+            candidate.refusal = general.clone().or_else(|| self.refusal(candidate, now));
         }
         let satisfied = self.plan(&mut candidates);
         for candidate in candidates {
@@ -105,20 +107,23 @@ impl CoarseScheduler {
         candidates
     }
 
+    /// Why no agent can take even one executor.
+    fn general_refusal(&self) -> Option<DeclineReason> {
+        if self.stopped {
+            Some(DeclineReason::Stopped)
+        } else if self.executors_left() == 0 {
+            Some(DeclineReason::ReachedExecutorLimit)
+        } else if !self.has_cores_left() {
+            Some(DeclineReason::ReachedCoresMax)
+        } else if !self.has_gpus_left() {
+            Some(DeclineReason::ReachedGpusMax)
+        } else {
+            None
+        }
+    }
+
     /// Why this agent cannot take even one executor.
     fn refusal(&self, candidate: &Candidate, now: Instant) -> Option<DeclineReason> {
-        if self.stopped {
-            return Some(DeclineReason::Stopped);
-        }
-        if self.executors_left() == 0 {
-            return Some(DeclineReason::ReachedExecutorLimit);
-        }
-        if !self.has_cores_left() {
-            return Some(DeclineReason::ReachedCoresMax);
-        }
-        if !self.has_gpus_left() {
-            return Some(DeclineReason::ReachedGpusMax);
-        }
         let attributes = candidate.offers.first().map_or(&[][..], |offer| &offer.attributes);
         if let Some(unmet) = self.settings.constraints.unmet(attributes) {
             return Some(DeclineReason::UnmetConstraint(unmet.to_string()));

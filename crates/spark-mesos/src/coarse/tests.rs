@@ -678,3 +678,43 @@ fn what_is_launched_was_offered() {
     assert_eq!(sum("cpus", &launch.tasks), 6000);
     assert!(sum("mem", &launch.tasks) <= pool.amount("mem"));
 }
+
+#[test]
+fn what_the_configuration_says_is_in_the_task() {
+    let pairs = [
+        ("mesos.task.labels", "team:a,cost\\:center:7"),
+        ("mesos.executor.docker.image", "img:1"),
+        ("mesos.executor.docker.volumes", "/data:/data:ro"),
+        ("mesos.executor.secret.values", "s3cr3t"),
+        ("mesos.executor.secret.envkeys", "TOKEN"),
+        ("mesos.executor.secret.filenames", "token"),
+        ("mesos.uris", "http://h/a"),
+        ("executorEnv.A", "1"),
+        ("executor.extraLibraryPath", "/lib/x"),
+        ("cores.max", "1"),
+    ];
+    let task = |launch: &Launch| launch.tasks[0].clone();
+    let mut scene = Scene::new(&pairs);
+    let actions = scene.scheduler.handle(Event::Offers(vec![offer("o", "a 1 4096")]), scene.now);
+    let Action::Launch(launch) = &actions[0] else { panic!("{actions:?}") };
+    let task = task(launch);
+    let labels: Vec<_> =
+        task.labels.as_ref().unwrap().labels.iter().map(|l| (l.key.as_str(), l.value())).collect();
+    assert_eq!(labels, [("team", "a"), ("cost:center", "7")]);
+    assert_eq!(task.name, "app 0");
+    let container = task.container.as_ref().unwrap();
+    assert_eq!(container.docker.as_ref().unwrap().image, "img:1");
+    let volumes: Vec<_> = container.volumes.iter().map(|v| v.container_path.as_str()).collect();
+    assert_eq!(volumes, ["/data", "token"]);
+    let command = task.command.as_ref().unwrap();
+    assert_eq!(command.uris[0].value, "http://h/a");
+    let variable = |name: &str| {
+        let variables = &command.environment.as_ref().unwrap().variables;
+        variables.iter().find(|variable| variable.name == name).unwrap().clone()
+    };
+    assert_eq!(variable("A").value(), "1");
+    assert_eq!(variable("LD_LIBRARY_PATH").value(), "/lib/x");
+    assert_eq!(variable("SPARK_EXECUTOR_MEMORY").value(), "1024m");
+    assert_eq!(variable("TOKEN").value, None, "a secret is no plain text");
+    assert!(variable("TOKEN").secret.is_some());
+}

@@ -115,7 +115,7 @@ fn every_situation_has_its_reason() {
         cpus: too_few_cpus
             waiting for executors of 4 cores and 1408 MiB: 1 agent: 1 offers 2.5 of the 4 cpus wanted
         cores.max: reached_cores_max
-            … spark.cores.max=1 is reached: 1 cores are held
+            … spark.cores.max=1 is reached: 1 core is held
         role: no_offers
             … no agent has offered anything to role dev
         reservation: reserved_for_others
@@ -135,7 +135,7 @@ fn every_situation_has_its_reason() {
         no agents: no_agents
             … the cluster has no agents
         instances: reached_executor_limit
-            … no more than 1 executors are wanted
+            … no more than 1 executor is wanted
         starting: starting
             … 1 executor is starting
     "#]].assert_eq(&out);
