@@ -181,6 +181,7 @@ async fn start_engine(
             backend
         }
     };
+    crate::elastic::apply(conf, &user(), &mut options)?;
     let engine = Engine::start(options).await?;
     if let Err(error) = engine.start_backend(Arc::clone(&backend)).await {
         engine.stop().await;

@@ -5,6 +5,7 @@
 mod application;
 mod daemon;
 mod driver;
+mod elastic;
 mod executor;
 mod exit;
 mod local_cluster;

@@ -66,6 +66,7 @@ struct Registered {
 
 enum Command {
     Demand(Demand),
+    Limit(u32),
     Kill(String),
     Stop(oneshot::Sender<()>),
 }
@@ -136,6 +137,10 @@ impl SchedulerBackend for MesosBackend {
 
     fn tells_losses(&self) -> bool {
         true
+    }
+
+    fn request_executors(&self, total: u32) {
+        self.send(Command::Limit(total));
     }
 
     fn kill_executor(&self, executor: &str) {
@@ -283,6 +288,7 @@ impl Work {
                 self.decide(Event::WaitingTasks(demand.pending_tasks as u64));
                 self.waiting.look(self.present.is_empty(), Instant::now());
             }
+            Command::Limit(total) => self.decide(Event::ExecutorLimit(Some(u64::from(total)))),
             Command::Kill(executor) => self.decide(Event::KillExecutor(executor)),
             Command::Stop(done) => {
                 self.decide(Event::Stop);

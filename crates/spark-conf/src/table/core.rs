@@ -113,9 +113,9 @@ properties! {
         "Compression of shuffle blocks";
     SHUFFLE_COMPRESS: bool = "spark.shuffle.compress", Kind::Boolean, Value("true"), "0.6.0", Application, Honoured,
         "Whether shuffle blocks are compressed";
-    SHUFFLE_SERVICE_ENABLED: bool = "spark.shuffle.service.enabled", Kind::Boolean, Value("false"), "1.2.0", Application, Planned,
+    SHUFFLE_SERVICE_ENABLED: bool = "spark.shuffle.service.enabled", Kind::Boolean, Value("false"), "1.2.0", Application, Honoured,
         "Whether the agents' shuffle service serves map output";
-    SHUFFLE_SERVICE_PORT: u16 = "spark.shuffle.service.port", PORT, Value("7337"), "1.2.0", Application, Planned,
+    SHUFFLE_SERVICE_PORT: u16 = "spark.shuffle.service.port", PORT, Value("7337"), "1.2.0", Application, Honoured,
         "Port of the shuffle service";
     SHUFFLE_CLEANER_INTERVAL: Duration = "spark.shuffle.cleaner.interval", SECONDS, Value("30s"), "2.0.0", Daemon, Planned,
         "How often the shuffle service looks for ended applications";
@@ -126,18 +126,31 @@ properties! {
     REDUCER_MAX_SIZE_IN_FLIGHT: u64 = "spark.reducer.maxSizeInFlight", Kind::Bytes { unit: ByteUnit::Mib, min: 1 }, Value("48m"), "1.4.0", Application, Planned,
         "Bytes of map output fetched at once by a reduce task";
 
-    DYNAMIC_ALLOCATION: bool = "spark.dynamicAllocation.enabled", Kind::Boolean, Value("false"), "1.2.0", Application, Planned,
+    DYNAMIC_ALLOCATION: bool = "spark.dynamicAllocation.enabled", Kind::Boolean, Value("false"), "1.2.0", Application, Honoured,
         "Whether executors come and go with the load";
-    DYNAMIC_ALLOCATION_MIN: u64 = "spark.dynamicAllocation.minExecutors", NOT_NEGATIVE, Value("0"), "1.2.0", Application, Planned,
+    DYNAMIC_ALLOCATION_MIN: u64 = "spark.dynamicAllocation.minExecutors", NOT_NEGATIVE, Value("0"), "1.2.0", Application, Honoured,
         "Fewest executors";
-    DYNAMIC_ALLOCATION_MAX: u64 = "spark.dynamicAllocation.maxExecutors", NOT_NEGATIVE, Value("2147483647"), "1.2.0", Application, Planned,
+    DYNAMIC_ALLOCATION_MAX: u64 = "spark.dynamicAllocation.maxExecutors", NOT_NEGATIVE, Value("2147483647"), "1.2.0", Application, Honoured,
         "Most executors";
-    DYNAMIC_ALLOCATION_INITIAL: u64 = "spark.dynamicAllocation.initialExecutors", NOT_NEGATIVE, SameAs("spark.dynamicAllocation.minExecutors"), "1.3.0", Application, Planned,
+    DYNAMIC_ALLOCATION_INITIAL: u64 = "spark.dynamicAllocation.initialExecutors", NOT_NEGATIVE, SameAs("spark.dynamicAllocation.minExecutors"), "1.3.0", Application, Honoured,
         "Executors at start";
-    DYNAMIC_ALLOCATION_IDLE_TIMEOUT: Duration = "spark.dynamicAllocation.executorIdleTimeout", SECONDS, Value("60s"), "1.2.0", Application, Planned,
+    DYNAMIC_ALLOCATION_IDLE_TIMEOUT: Duration = "spark.dynamicAllocation.executorIdleTimeout", SECONDS, Value("60s"), "1.2.0", Application, Honoured,
         "Idle time after which an executor goes";
-    DYNAMIC_ALLOCATION_BACKLOG_TIMEOUT: Duration = "spark.dynamicAllocation.schedulerBacklogTimeout", SECONDS, Value("1s"), "1.2.0", Application, Planned,
-        "Backlog time after which executors are asked for";
+    DYNAMIC_ALLOCATION_BACKLOG_TIMEOUT: Duration = "spark.dynamicAllocation.schedulerBacklogTimeout", SECONDS, Value("1s"), "1.2.0", Application, Honoured,
+        "How long tasks wait before executors are asked for; not at all unless it is set";
+    DYNAMIC_ALLOCATION_SUSTAINED_TIMEOUT: Duration = "spark.dynamicAllocation.sustainedSchedulerBacklogTimeout", SECONDS, SameAs("spark.dynamicAllocation.schedulerBacklogTimeout"), "1.2.0", Application, Honoured,
+        "Time between further requests, each for twice as many executors";
+    DYNAMIC_ALLOCATION_CACHED_IDLE_TIMEOUT: Option<Duration> = "spark.dynamicAllocation.cachedExecutorIdleTimeout", SECONDS, Unset, "1.4.0", Application, Honoured,
+        "Idle time after which an executor with cached partitions goes; never unless it is set";
+    DYNAMIC_ALLOCATION_SHUFFLE_TIMEOUT: Option<Duration> = "spark.dynamicAllocation.shuffleTracking.timeout", SECONDS, Unset, "3.0.0", Application, Honoured,
+        "Without a shuffle service, idle time after which an executor goes whose map output is needed; never unless it is set";
+    DYNAMIC_ALLOCATION_RATIO: f64 = "spark.dynamicAllocation.executorAllocationRatio", Kind::Decimal { min: 0.0 }, Value("1.0"), "2.4.0", Application, Honoured,
+        "The part of full parallelism that is asked for";
+
+    EVENT_LOG_ENABLED: bool = "spark.eventLog.enabled", Kind::Boolean, Value("false"), "1.0.0", Application, Honoured,
+        "Whether the application's events are written to a log";
+    EVENT_LOG_DIR: String = "spark.eventLog.dir", Kind::Text, Value("file:///tmp/spark-events"), "1.0.0", Application, Honoured,
+        "Directory of event logs, on the driver's machine; it must exist";
 
     DEPLOY_RECOVERY_MODE: String = "spark.deploy.recoveryMode", Kind::OneOf(&["NONE", "ZOOKEEPER", "FILESYSTEM"]), Value("NONE"), "0.8.1", Daemon, Planned,
         "Where the dispatcher keeps its state", aliases &["spark.mesos.deploy.recoveryMode"];
