@@ -17,9 +17,13 @@ pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let master = mesos_master::start(options).await?;
         ready(&master.addr.to_string())?;
-        wait_for_signal().await?;
+        let ended = tokio::select! {
+            signal = wait_for_signal() => signal.map(|()| ExitCode::SUCCESS)?,
+            // The log says why; a supervisor starts it again.
+            () = master.ended() => ExitCode::FAILURE,
+        };
         master.shutdown().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(ended)
     })
 }
 

@@ -164,6 +164,12 @@ impl Resources {
         Self(self.0.iter().filter(|resource| keep(resource)).cloned().collect())
     }
 
+    /// The scalars; unlike ranges and sets they can be summed over agents.
+    #[must_use]
+    pub fn only_scalars(&self) -> Self {
+        self.filter(|resource| resource.r#type() == ValueType::Scalar)
+    }
+
     /// What is reserved for nobody.
     #[must_use]
     pub fn unreserved(&self) -> Self {

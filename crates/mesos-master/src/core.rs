@@ -3,28 +3,44 @@
 //! back at [`Master::next_wakeup`].
 
 mod accept;
+mod acl;
 mod agents;
 mod calls;
+mod drain;
 mod event;
+mod explain;
+mod loss;
 mod offers;
+mod operator;
+pub mod publish;
 mod reconcile;
+pub mod registry;
 mod removal;
+mod reserve;
 mod snapshot;
 mod state;
 mod subscribe;
+mod timers;
 mod updates;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use mesos_api::agent_protocol::ToAgent;
-use mesos_api::{AgentId, FrameworkId, MasterInfo, OfferId, scheduler};
+use mesos_api::quota::QuotaConfig;
+use mesos_api::{AgentId, FrameworkId, MasterInfo, OfferId, Resources, scheduler};
 
-use crate::allocator::{Allocator, Time};
+use crate::allocator::{Allocator, Limits, Time};
 
-pub use event::{Action, Answer, Event, LinkId, RequestId, StreamId};
-pub use snapshot::{AgentView, FrameworkView, Snapshot};
-use state::{Agent, Framework, OfferRecord};
+pub use acl::{Acls, MalformedAcls};
+pub use event::{Action, Answer, Event, LinkId, Operation, RequestId, StreamId};
+pub use explain::{AgentReason, FrameworkReasons, Reason};
+use registry::{Registry, Standing};
+pub use snapshot::{AgentView, DrainView, FrameworkView, LostAgentView, QuotaView, Snapshot};
+pub use state::OfferRecord;
+use state::{Agent, Drain, Framework, Unreachable};
+use timers::Timers;
 
 /// What the core has to know of its flags.
 #[derive(Clone, Debug)]
@@ -51,6 +67,12 @@ pub struct Settings {
     pub weights: BTreeMap<String, f64>,
     /// Roles frameworks may use; all, if empty.
     pub roles: BTreeSet<String>,
+    /// How long agents have to return after the master started anew.
+    pub agent_reregister_timeout: Time,
+    /// Agents with GPUs are for frameworks that know GPUs.
+    pub filter_gpu_resources: bool,
+    /// Who may do what.
+    pub acls: Acls,
 }
 
 /// Counters for the metrics endpoint.
@@ -72,6 +94,12 @@ pub struct Counters {
     pub ended_tasks: BTreeMap<&'static str, u64>,
     /// Agents removed.
     pub agent_removals: u64,
+    /// Agents admitted.
+    pub agent_registrations: u64,
+    /// Agents that returned.
+    pub agent_reregistrations: u64,
+    /// Time of the latest run of the allocator, and of all, in seconds; measured by the shell.
+    pub allocation_seconds: f64,
 }
 
 /// Larger clusters are not checked after each event, even in debug builds.
@@ -84,6 +112,7 @@ pub struct Master {
     started: Time,
     now: Time,
     allocator: Allocator,
+    quotas: BTreeMap<String, QuotaConfig>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     completed_frameworks: VecDeque<Framework>,
     /// Ids of removed frameworks, which may not come back.
@@ -91,15 +120,24 @@ pub struct Master {
     streams: BTreeMap<StreamId, FrameworkId>,
     agents: BTreeMap<AgentId, Agent>,
     links: BTreeMap<LinkId, AgentId>,
-    unreachable_agents: BTreeMap<AgentId, Time>,
-    gone_agents: BTreeSet<AgentId>,
-    offers: BTreeMap<OfferId, OfferRecord>,
+    /// Agents of an earlier master that did not return yet.
+    recovered_agents: BTreeMap<AgentId, Unreachable>,
+    unreachable_agents: BTreeMap<AgentId, Unreachable>,
+    gone_agents: BTreeMap<AgentId, Time>,
+    /// Agents that are being emptied and not empty yet.
+    draining: BTreeSet<AgentId>,
+    offers: BTreeMap<OfferId, Arc<OfferRecord>>,
     next_framework: u64,
     next_agent: u64,
     next_offer: u64,
     allocation_due: Option<Time>,
-    /// Nothing is due before this time; so most events need not look.
-    wakeup: Option<Time>,
+    /// The next heartbeat of a subscribed framework, the removal of another.
+    framework_timers: Timers<FrameworkId>,
+    /// The next ping of an agent, or the time of giving it up.
+    agent_timers: Timers<AgentId>,
+    offer_timers: Timers<OfferId>,
+    /// Somebody listens to the operator API's events.
+    observed: bool,
     counters: Counters,
     actions: Vec<Action>,
 }
@@ -108,28 +146,63 @@ impl Master {
     /// Builds a master that leads a cluster without agents and frameworks.
     #[must_use]
     pub fn new(settings: Settings, now: Time) -> Self {
-        Self {
-            allocator: Allocator::new(settings.weights.clone()),
+        Self::recover(settings, Registry::default(), now)
+    }
+
+    /// Builds a master that leads the cluster of an earlier one. Its agents have time to return.
+    #[must_use]
+    pub fn recover(settings: Settings, registry: Registry, now: Time) -> Self {
+        let weights = registry.weights.unwrap_or_else(|| settings.weights.clone());
+        let mut allocator = Allocator::new(weights);
+        allocator.set_filter_gpus(settings.filter_gpu_resources);
+        allocator.set_limits(limits_of(&registry.quotas));
+        let mut master = Self {
+            allocator,
             settings,
             started: now,
             now,
+            quotas: registry.quotas,
             frameworks: BTreeMap::new(),
             completed_frameworks: VecDeque::new(),
             removed_frameworks: BTreeSet::new(),
             streams: BTreeMap::new(),
             agents: BTreeMap::new(),
             links: BTreeMap::new(),
+            recovered_agents: BTreeMap::new(),
             unreachable_agents: BTreeMap::new(),
-            gone_agents: BTreeSet::new(),
+            gone_agents: BTreeMap::new(),
+            draining: BTreeSet::new(),
             offers: BTreeMap::new(),
             next_framework: 0,
             next_agent: 0,
             next_offer: 0,
             allocation_due: None,
-            wakeup: None,
+            framework_timers: Timers::default(),
+            agent_timers: Timers::default(),
+            offer_timers: Timers::default(),
+            observed: false,
             counters: Counters::default(),
             actions: Vec::new(),
+        };
+        for (id, record) in registry.agents {
+            let since = record.since();
+            let entry = Unreachable {
+                since,
+                deactivated: record.deactivated,
+                drain: record.drain.map(|config| Drain { config, since, done: false }),
+                info: Arc::new(record.info),
+            };
+            match Standing::try_from(record.standing) {
+                Ok(Standing::Unreachable) => drop(master.unreachable_agents.insert(id, entry)),
+                Ok(Standing::Gone) => drop(master.gone_agents.insert(id, since)),
+                Ok(Standing::Admitted) | Err(_) => {
+                    let due = now + master.settings.agent_reregister_timeout;
+                    master.agent_timers.set(id.clone(), due);
+                    master.recovered_agents.insert(id, entry);
+                }
+            }
         }
+        master
     }
 
     /// Takes an event, and does what has become due by `now`.
@@ -144,18 +217,21 @@ impl Master {
                 let answer = self.call(call, stream.as_ref(), principal.as_deref());
                 self.act(Action::Answer { request, answer });
             }
-            Event::Teardown { request, framework_id } => {
-                let answer = self.teardown_by_operator(&framework_id);
+            Event::Operate { request, operation, principal } => {
+                let answer = self.operate(operation, principal.as_deref());
                 self.act(Action::Answer { request, answer });
             }
+            Event::Observed { observed } => self.observed = observed,
             Event::AgentConnected { link, register } => self.register_agent(link, register),
             Event::AgentMessage { link, message } => self.agent_message(link, message),
             Event::AgentClosed { link } => self.agent_closed(link),
             Event::Tick => {}
         }
-        if self.wakeup.is_some_and(|wakeup| wakeup <= self.now) {
+        if self.next_wakeup().is_some_and(|wakeup| wakeup <= self.now) {
             self.do_what_is_due();
-            self.wakeup = self.earliest_due();
+        }
+        if !self.draining.is_empty() {
+            self.finish_drains();
         }
         if cfg!(debug_assertions) && self.agents.len() <= LARGEST_CHECKED {
             self.check();
@@ -166,38 +242,25 @@ impl Master {
     /// When `handle` wants to be called at the latest, though nothing happened.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
-        self.wakeup
-    }
-
-    /// Notes that something becomes due.
-    fn wake_at(&mut self, due: Time) {
-        self.wakeup = Some(self.wakeup.map_or(due, |earlier| earlier.min(due)));
-    }
-
-    fn earliest_due(&self) -> Option<Time> {
-        let frameworks = self.frameworks.values().filter_map(Framework::next_due);
-        let agents = self.agents.values().map(|agent| agent.ping_due);
-        let offers = self.offers.values().filter_map(|offer| offer.expires);
-        frameworks
-            .chain(agents)
-            .chain(offers)
-            .chain(self.allocation_due)
-            .chain(self.allocator.next_expiry())
-            .min()
+        let timers = [
+            self.framework_timers.next(),
+            self.agent_timers.next(),
+            self.offer_timers.next(),
+            self.allocation_due,
+            self.allocator.next_expiry(),
+        ];
+        timers.into_iter().flatten().min()
     }
 
     fn do_what_is_due(&mut self) {
         self.expire_offers();
-        self.expire_frameworks();
-        self.ping_agents();
-        if self.allocator.next_expiry().is_some_and(|expiry| expiry <= self.now) {
-            self.allocation_due = Some(self.now);
-        }
-        if self.allocation_due.is_some_and(|due| due <= self.now) {
+        self.serve_framework_timers();
+        self.serve_agent_timers();
+        let expired = self.allocator.next_expiry().is_some_and(|expiry| expiry <= self.now);
+        if expired || self.allocation_due.is_some_and(|due| due <= self.now) {
             self.allocation_due = None;
             self.allocate();
         }
-        self.send_heartbeats();
     }
 
     fn act(&mut self, action: Action) {
@@ -221,15 +284,35 @@ impl Master {
     fn request_allocation(&mut self) {
         let due = self.now + self.settings.allocation_delay;
         self.allocation_due = Some(self.allocation_due.map_or(due, |earlier| earlier.min(due)));
-        self.wake_at(due);
+    }
+
+    /// Notes what a task or an executor holds from now on.
+    fn hold(&mut self, id: &FrameworkId, agent_id: &AgentId, resources: &Resources) {
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.used.add_all(&resources.only_scalars());
+        }
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.used.add_all(resources);
+        }
+    }
+
+    /// Gives resources of a task or an executor back.
+    fn recover_used(&mut self, id: &FrameworkId, agent_id: &AgentId, resources: &Resources) {
+        if resources.is_empty() {
+            return;
+        }
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.used.subtract_all(&resources.only_scalars());
+        }
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.used.subtract_all(resources);
+        }
+        self.allocator.recover(id, agent_id, resources, None);
+        self.request_allocation();
     }
 
     /// Invariants between events.
     fn check(&self) {
-        // An expiry that was passed while its role was suppressed is met by the next allocation.
-        let due =
-            self.earliest_due().map(|due| self.allocation_due.map_or(due, |run| run.max(due)));
-        assert!(due.is_none() || self.wakeup.is_some_and(|w| Some(w) <= due), "{due:?} is missed");
         for (stream, framework_id) in &self.streams {
             let framework = self.frameworks.get(framework_id);
             assert!(
@@ -238,25 +321,56 @@ impl Master {
             );
         }
         for (offer_id, offer) in &self.offers {
-            assert!(self.agents.contains_key(&offer.agent_id), "offer {offer_id} without agent");
-            assert!(
-                self.frameworks.contains_key(&offer.framework_id),
-                "offer {offer_id} of nobody"
-            );
+            let agent = self.agents.get(&offer.agent_id);
+            assert!(agent.is_some_and(|a| a.offers.contains(offer_id)), "{offer_id} without agent");
+            let framework = self.frameworks.get(&offer.framework_id);
+            assert!(framework.is_some_and(|f| f.offers.contains(offer_id)), "{offer_id} of nobody");
+        }
+        for (id, framework) in &self.frameworks {
+            let of_offers = framework.offers.iter().filter_map(|offer| self.offers.get(offer));
+            let offered = sum(of_offers.map(|offer| &offer.resources)).only_scalars();
+            assert!(same(&framework.offered, &offered), "{id}: {} {offered}", framework.offered);
+            let tasks = framework.tasks.values().map(|record| &record.resources);
+            let executors = framework.executors.values().map(|record| &record.resources);
+            let used = sum(tasks.chain(executors)).only_scalars();
+            assert!(same(&framework.used, &used), "{id} uses {used}, not {}", framework.used);
+            for (task_id, record) in &framework.tasks {
+                let agent = self.agents.get(&record.task.agent_id);
+                let key = (id.clone(), task_id.clone());
+                assert!(agent.is_some_and(|a| a.tasks.contains(&key)), "{task_id} is nowhere");
+            }
         }
         for (agent_id, agent) in &self.agents {
-            let mut sum = self.allocator.free(agent_id).cloned().unwrap_or_default();
-            for offer in self.offers.values().filter(|offer| offer.agent_id == *agent_id) {
-                sum.add_all(&offer.resources.unallocated());
-            }
-            for framework in self.frameworks.values() {
-                sum.add_all(&framework.used_on(agent_id).unallocated());
-            }
+            let of_offers = agent.offers.iter().filter_map(|offer| self.offers.get(offer));
+            let offered = sum(of_offers.map(|offer| &offer.resources));
+            assert!(same(&agent.offered, &offered), "{agent_id}: {} {offered}", agent.offered);
+            let mut all = self.allocator.free(agent_id).cloned().unwrap_or_default();
+            all.add_all(&offered.unallocated());
+            all.add_all(&agent.used.unallocated());
             let total = self.allocator.total(agent_id).cloned().unwrap_or_default();
-            let sound = sum.contains(&total) && (total.contains(&sum) || agent.overcommitted);
-            assert!(sound, "agent {agent_id} has {total}, but free, offered and used are {sum}");
+            let sound = all.contains(&total) && (total.contains(&all) || agent.overcommitted);
+            assert!(sound, "agent {agent_id} has {total}, but free, offered and used are {all}");
         }
     }
+}
+
+fn sum<'a>(parts: impl Iterator<Item = &'a Resources>) -> Resources {
+    parts.fold(Resources::new(), |mut sum, part| {
+        sum.add_all(part);
+        sum
+    })
+}
+
+fn same(a: &Resources, b: &Resources) -> bool {
+    a.contains(b) && b.contains(a)
+}
+
+/// Limits as the allocator takes them.
+fn limits_of(quotas: &BTreeMap<String, QuotaConfig>) -> BTreeMap<String, Limits> {
+    let limits = |quota: &QuotaConfig| {
+        quota.limits.iter().map(|(name, limit)| (name.clone(), limit.value)).collect()
+    };
+    quotas.iter().map(|(role, quota)| (role.clone(), limits(quota))).collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! A Mesos master: the v1 scheduler API, offers by dominant resource fairness, agents of our own
-//! kind, and the endpoints tools know. [`start`] embeds one, [`run_program`] is the program.
+//! kind, and the endpoints tools know. [`start`] runs one in this process.
 
 pub mod allocator;
 pub mod core;
+mod election;
+mod messages;
 mod options;
-mod program;
 mod server;
 mod service;
+mod store;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -15,16 +17,22 @@ use std::time::Duration;
 
 use mesos_api::{Address, MasterInfo, master_info};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use core::MalformedAcls;
+pub use election::MalformedEnsemble;
 pub use options::{MasterOptions, Roles, Weights};
-pub use program::run_program;
 pub use server::CredentialError;
+pub use store::StoreError;
 
-use core::Settings;
+use core::registry::Registry;
+use core::{Acls, Settings};
+use election::{Ensemble, Leader};
 use server::{Credentials, Server};
 use service::Service;
+use store::Store;
 
 /// Offers wait so long for more resources to become free, so that they come in batches.
 const ALLOCATION_DELAY: Duration = Duration::from_millis(3);
@@ -54,6 +62,23 @@ pub enum StartError {
     /// The credentials cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] StoreError),
+    /// The ensemble cannot be used.
+    #[error(transparent)]
+    Ensemble(#[from] MalformedEnsemble),
+    /// The access control lists cannot be used.
+    #[error("--acls cannot be used")]
+    Acls(#[source] MalformedAcls),
+    /// The file of the access control lists cannot be read.
+    #[error("cannot read the access control lists of {path}")]
+    AclFile {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// A running master. Dropping the handle stops it, without waiting.
@@ -68,6 +93,11 @@ pub struct MasterHandle {
 }
 
 impl MasterHandle {
+    /// Waits until the master ends by itself: it lost its leadership, or cannot write its registry.
+    pub async fn ended(&self) {
+        self.stopping.cancelled().await;
+    }
+
     /// Stops the master and waits until its connections are closed.
     pub async fn shutdown(self) {
         self.stopping.cancel();
@@ -93,10 +123,16 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
     }
     let credentials = match &options.credentials {
         Some(path) => server::read_credentials(path)?,
-        None if options.authenticate_http_frameworks || options.authenticate_agents => {
-            return Err(CredentialError::None.into());
-        }
+        None if options.authenticates() => return Err(CredentialError::None.into()),
         None => Credentials::new(),
+    };
+    let acls = read_acls(options.acls.as_deref())?;
+    let (store, registry) = match &options.work_dir {
+        Some(work_dir) => {
+            let (store, registry) = Store::open(work_dir)?;
+            (Some(store), registry)
+        }
+        None => (None, Registry::default()),
     };
     let wanted = SocketAddr::new(options.ip, options.port);
     let listen = |source| StartError::Listen { address: wanted, source };
@@ -104,17 +140,43 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
     let addr = listener.local_addr().map_err(listen)?;
     let advertised = advertised_address(&options, addr);
     let info = master_info(&options, advertised);
-    let (service, handle) = Service::new(settings(&options, info.clone()));
+    let (handle, inputs) = service::inputs();
     let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let loop_stops = stopping.clone();
+    let (elected, leader) = watch::channel(Leader::Own);
+    if let Some(url) = &options.zk {
+        elected.send_replace(Leader::Unknown);
+        let ensemble = Ensemble::parse(url)?;
+        let (contender, stops) = (info.clone(), stopping.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stops.cancelled() => {}
+                // It returns when another may lead: then this master must not go on.
+                () = election::contend(ensemble, contender, elected) => {
+                    tracing::error!("leadership is lost; the master stops");
+                    stops.cancel();
+                }
+            }
+        });
+    }
+    let (settings, stops) = (settings(&options, acls, info.clone()), stopping.clone());
+    let mut elections = leader.clone();
     tasks.spawn(async move {
+        let leading = async {
+            // Without ZooKeeper it leads from the start.
+            if elections.wait_for(|leader| *leader == Leader::Own).await.is_ok() {
+                tracing::info!("master is leading");
+            }
+            Service::new(settings, store, registry, inputs).run().await;
+        };
         tokio::select! {
-            () = loop_stops.cancelled() => {}
-            () = service.run() => {}
+            () = stops.cancelled() => {}
+            // It ends by itself only when it must not go on.
+            () = leading => stops.cancel(),
         }
     });
     let server = Arc::new(Server {
         service: handle,
+        leader,
         options,
         credentials,
         advertised,
@@ -123,11 +185,23 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
         tasks: tasks.clone(),
     });
     tasks.spawn(server::serve(listener, server));
-    tracing::info!(%addr, %advertised, id = %info.id, "master is leading");
+    tracing::info!(%addr, %advertised, id = %info.id, "master is there");
     Ok(MasterHandle { addr, info, stopping, tasks })
 }
 
-fn settings(options: &MasterOptions, master_info: MasterInfo) -> Settings {
+/// JSON, or a path or URL of a file with it.
+fn read_acls(acls: Option<&str>) -> Result<Acls, StartError> {
+    let Some(text) = acls else { return Ok(Acls::default()) };
+    if text.trim_start().starts_with('{') {
+        return Acls::parse(text).map_err(StartError::Acls);
+    }
+    let path = text.strip_prefix("file://").unwrap_or(text);
+    let content = std::fs::read_to_string(path)
+        .map_err(|source| StartError::AclFile { path: path.to_owned(), source })?;
+    Acls::parse(&content).map_err(StartError::Acls)
+}
+
+fn settings(options: &MasterOptions, acls: Acls, master_info: MasterInfo) -> Settings {
     Settings {
         master_info,
         offer_timeout: options.offer_timeout,
@@ -140,6 +214,9 @@ fn settings(options: &MasterOptions, master_info: MasterInfo) -> Settings {
         max_completed_tasks_per_framework: options.max_completed_tasks_per_framework,
         weights: options.weights.clone().unwrap_or_default(),
         roles: options.roles.clone().unwrap_or_default(),
+        agent_reregister_timeout: options.agent_reregister_timeout,
+        filter_gpu_resources: options.filter_gpu_resources,
+        acls,
     }
 }
 
@@ -184,8 +261,13 @@ fn master_info(options: &MasterOptions, advertised: SocketAddr) -> MasterInfo {
             port: i32::from(advertised.port()),
         }),
         domain: None,
-        capabilities: vec![master_info::Capability {
-            r#type: Some(master_info::CapabilityType::AgentUpdate.into()),
-        }],
+        capabilities: vec![
+            master_info::Capability {
+                r#type: Some(master_info::CapabilityType::AgentUpdate.into()),
+            },
+            master_info::Capability {
+                r#type: Some(master_info::CapabilityType::AgentDraining.into()),
+            },
+        ],
     }
 }

@@ -47,6 +47,12 @@ pub struct MasterOptions {
     /// Unanswered pings after which an agent is unreachable
     #[arg(long, default_value_t = 5)]
     pub max_agent_ping_timeouts: u32,
+    /// Time agents have to return after the master started anew
+    #[arg(long, default_value = "10mins", value_parser = parse_duration)]
+    pub agent_reregister_timeout: Duration,
+    /// Agents with GPUs are for frameworks that know GPUs
+    #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub filter_gpu_resources: bool,
     /// Roles frameworks may use, separated by commas; all by default
     #[arg(long, value_parser = parse_roles)]
     pub roles: Option<Roles>,
@@ -65,6 +71,18 @@ pub struct MasterOptions {
     /// Frameworks must authenticate
     #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub authenticate_http_frameworks: bool,
+    /// Who reads the operator API and the endpoints must authenticate
+    #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub authenticate_http_readonly: bool,
+    /// Who changes something by the operator API and the endpoints must authenticate
+    #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub authenticate_http_readwrite: bool,
+    /// Who may do what: JSON, or a file with it
+    #[arg(long)]
+    pub acls: Option<String>,
+    /// Masters elect a leader there, such as zk://h1:2181,h2:2181/mesos
+    #[arg(long)]
+    pub zk: Option<String>,
     /// Agents must authenticate
     #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub authenticate_agents: bool,
@@ -82,6 +100,14 @@ impl Default for MasterOptions {
 }
 
 impl MasterOptions {
+    /// Whether anybody must say who he is.
+    pub(crate) fn authenticates(&self) -> bool {
+        self.authenticate_http_frameworks
+            || self.authenticate_agents
+            || self.authenticate_http_readonly
+            || self.authenticate_http_readwrite
+    }
+
     /// Options of a master on loopback and a free port, for tests and embedded clusters.
     #[must_use]
     pub fn loopback() -> Self {

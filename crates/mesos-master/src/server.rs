@@ -3,6 +3,8 @@
 mod agent_link;
 mod authenticate;
 mod endpoints;
+pub(crate) mod files;
+mod operator_api;
 mod page;
 mod scheduler_api;
 mod views;
@@ -21,14 +23,17 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use authenticate::CredentialError;
 pub(crate) use authenticate::{Credentials, read_credentials};
 
+use crate::core::Snapshot;
+use crate::election::Leader;
 use crate::options::MasterOptions;
-use crate::service::ServiceHandle;
+use crate::service::{Input, ServiceHandle};
 
 /// Body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -43,6 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) service: ServiceHandle,
+    pub(crate) leader: watch::Receiver<Leader>,
     pub(crate) options: MasterOptions,
     pub(crate) credentials: Credentials,
     /// `ip:port` told to others.
@@ -53,6 +59,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// A copy of the state, or the answer that there will be none.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Response<Body>> {
+        let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
+        self.service.ask(Input::Snapshot).await.ok_or_else(stopping)
+    }
+
     pub(crate) fn next_link(&self) -> u64 {
         self.next_link.fetch_add(1, Ordering::Relaxed)
     }
@@ -106,26 +118,70 @@ async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Bod
     // Everything is also served under the name of the process.
     let path = path.strip_prefix("/master").unwrap_or(&path);
     let path = path.strip_suffix(".json").unwrap_or(path);
+    if let Some(elsewhere) = not_leading(path, request.uri(), server) {
+        return elsewhere;
+    }
     match path {
         "/api/v1/scheduler" => scheduler_api::handle(request, server).await,
+        "/api/v1" => operator_api::handle(request, server).await,
         mesos_api::agent_protocol::AGENT_PATH => agent_link::handle(request, server),
         "/redirect" => redirect(server),
-        "/teardown" => endpoints::teardown(request, server).await,
+        "/teardown" | "/reserve" | "/unreserve" => endpoints::post(path, request, server).await,
+        "/weights" if request.method() == Method::PUT => {
+            endpoints::put_weights(request, server).await
+        }
         _ if request.method() != Method::GET && request.method() != Method::HEAD => {
             method_not_allowed("GET", request.method())
         }
-        "" => page::handle(server).await,
-        _ => endpoints::handle(path, request.uri(), server).await,
+        _ => {
+            // Health checks and detectors know no secrets.
+            let open = matches!(path, "/health" | "/version");
+            if !open && let Err(refused) = server.authenticate_readonly(request.headers()) {
+                return refused;
+            }
+            match path {
+                "" => page::handle(server).await,
+                _ => endpoints::handle(path, request.uri(), server).await,
+            }
+        }
     }
 }
 
 fn redirect(server: &Server) -> Response<Body> {
+    redirect_to(&format!("//{}", server.advertised))
+}
+
+fn redirect_to(location: &str) -> Response<Body> {
     let mut answer = text(StatusCode::TEMPORARY_REDIRECT, "");
     // Without scheme, as Mesos does.
-    if let Ok(location) = format!("//{}", server.advertised).parse() {
+    if let Ok(location) = location.parse() {
         answer.headers_mut().insert(LOCATION, location);
     }
     answer
+}
+
+/// What a master that does not lead answers; nothing if it leads, or need not lead for it.
+fn not_leading(path: &str, uri: &http::Uri, server: &Server) -> Option<Response<Body>> {
+    if matches!(path, "/health" | "/version" | "/flags") || path.starts_with("/files/") {
+        return None;
+    }
+    let leader = match &*server.leader.borrow() {
+        Leader::Own => return None,
+        Leader::Unknown => {
+            return Some(text(StatusCode::SERVICE_UNAVAILABLE, "No leader elected"));
+        }
+        Leader::Other(info) => info.clone(),
+    };
+    let address = leader.address.as_ref();
+    let host = address.and_then(|a| a.hostname.clone().or(a.ip.clone())).or(leader.hostname);
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
+    let base = format!("//{host}:{}", leader.port);
+    if path == "/redirect" {
+        return Some(redirect_to(&base));
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let prefix = if path.is_empty() { "" } else { "/master" };
+    Some(redirect_to(&format!("{base}{prefix}{path}{query}")))
 }
 
 /// Reads a request's body, or says why not.
@@ -149,7 +205,16 @@ pub(crate) fn typed(
     content_type: &'static str,
     body: String,
 ) -> Response<Body> {
-    let mut answer = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
+    typed_bytes(status, content_type, Bytes::from(body))
+}
+
+/// An answer of some type, in bytes.
+pub(crate) fn typed_bytes(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Body> {
+    let mut answer = Response::new(Full::new(body).boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     answer

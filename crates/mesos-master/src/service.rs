@@ -11,10 +11,15 @@ use mesos_api::json::JsonValue;
 use mesos_api::prost::Message as _;
 use mesos_api::scheduler::call::Subscribe;
 use mesos_api::scheduler::{Call, Event as SchedulerEvent};
-use mesos_api::{FrameworkId, recordio};
+use mesos_api::{FrameworkId, master, recordio};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Action, Answer, Event, LinkId, Master, RequestId, Settings, Snapshot, StreamId};
+use crate::core::registry::{Change, Registry};
+use crate::core::{
+    Action, Answer, Event, FrameworkReasons, LinkId, Master, Operation, RequestId, Settings,
+    Snapshot, StreamId,
+};
+use crate::store::Store;
 
 /// Requests and messages waiting for the loop. It is fast; a queue this long means trouble, and
 /// senders then wait.
@@ -23,6 +28,20 @@ const INPUT_QUEUE: usize = 8192;
 /// Records waiting for a slow scheduler or agent before it is dropped. At ten thousand agents a
 /// batch of rescinds and updates still fits.
 pub(crate) const OUTPUT_QUEUE: usize = 32_768;
+
+/// Inputs taken before what they led to is done; enough for the registry to be written seldom, few
+/// enough that answers do not wait.
+const LARGEST_BATCH: usize = 256;
+
+/// A snapshot serves so many times as long as it took to make: pollers get at most a twentieth of the
+/// master's time.
+const SNAPSHOT_PATIENCE: u32 = 20;
+
+/// Subscribers of the operator API, as many as in Mesos.
+const MOST_OBSERVERS: usize = 1000;
+
+/// As in Mesos.
+const OBSERVER_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A format of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +67,18 @@ pub(crate) enum Input {
         principal: Option<String>,
         answer: oneshot::Sender<Answer>,
     },
-    Teardown {
-        framework_id: FrameworkId,
+    Operate {
+        operation: Operation,
+        principal: Option<String>,
         answer: oneshot::Sender<Answer>,
     },
+    /// A subscriber of the operator API.
+    Observe {
+        format: Format,
+        records: mpsc::Sender<Bytes>,
+    },
+    /// Why a framework, or each of them, has no offers.
+    Explain(Option<FrameworkId>, oneshot::Sender<Vec<FrameworkReasons>>),
     AgentConnected {
         link: LinkId,
         register: Register,
@@ -65,6 +92,16 @@ pub(crate) enum Input {
 /// How the server speaks to the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceHandle(mpsc::Sender<Input>);
+
+/// Where a [`Service`] gets what is handed in.
+#[derive(Debug)]
+pub(crate) struct Inputs(mpsc::Receiver<Input>);
+
+/// The two ends of the way into a [`Service`], which may begin later.
+pub(crate) fn inputs() -> (ServiceHandle, Inputs) {
+    let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
+    (ServiceHandle(sender), Inputs(inputs))
+}
 
 impl ServiceHandle {
     /// Hands something in. After the loop's end nothing happens.
@@ -100,7 +137,28 @@ pub(crate) struct Service {
     links: BTreeMap<LinkId, mpsc::Sender<Bytes>>,
     requests: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     next_request: u64,
-    snapshot: Option<Arc<Snapshot>>,
+    observers: Vec<Observer>,
+    observers_heard: Instant,
+    snapshot: Option<Taken>,
+    changed: bool,
+    store: Option<Store>,
+    /// What the core wants done, until what is to be stored is.
+    actions: Vec<Action>,
+}
+
+/// A copy of the state, and what it cost.
+#[derive(Debug)]
+struct Taken {
+    snapshot: Arc<Snapshot>,
+    at: Instant,
+    cost: Duration,
+}
+
+/// A subscriber of the operator API.
+#[derive(Debug)]
+struct Observer {
+    format: Format,
+    records: mpsc::Sender<Bytes>,
 }
 
 /// Time that agrees with the wall's at the start and never goes back.
@@ -126,41 +184,108 @@ impl Clock {
 }
 
 impl Service {
-    pub(crate) fn new(settings: Settings) -> (Self, ServiceHandle) {
-        let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
+    pub(crate) fn new(
+        settings: Settings,
+        store: Option<Store>,
+        registry: Registry,
+        inputs: Inputs,
+    ) -> Self {
         let clock = Clock::new();
-        let service = Self {
-            core: Master::new(settings, clock.now()),
+        Self {
+            core: Master::recover(settings, registry, clock.now()),
             clock,
-            inputs,
+            inputs: inputs.0,
             streams: BTreeMap::new(),
             links: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
+            observers: Vec::new(),
+            observers_heard: Instant::now(),
             snapshot: None,
-        };
-        (service, ServiceHandle(sender))
+            changed: false,
+            store,
+            actions: Vec::new(),
+        }
     }
 
     /// Runs until every handle is gone or the task is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let wakeup = self.core.next_wakeup().map(|time| self.clock.instant(time));
+            let mut wakeup = self.core.next_wakeup().map(|time| self.clock.instant(time));
+            if !self.observers.is_empty() {
+                let heartbeat = self.observers_heard + OBSERVER_HEARTBEAT;
+                wakeup = Some(wakeup.map_or(heartbeat, |at| at.min(heartbeat)));
+            }
             let input = match wakeup {
                 None => self.inputs.recv().await,
                 Some(at) => match tokio::time::timeout_at(at.into(), self.inputs.recv()).await {
                     Ok(input) => input,
                     Err(_elapsed) => {
-                        self.handle(Event::Tick);
+                        self.tick();
+                        if !self.perform_all().await {
+                            return;
+                        }
                         continue;
                     }
                 },
             };
-            match input {
-                Some(input) => self.take(input),
-                None => return,
+            let Some(input) = input else { return };
+            self.take(input);
+            // What came meanwhile goes along, so that it is stored together.
+            for _ in 1..LARGEST_BATCH {
+                match self.inputs.try_recv() {
+                    Ok(input) => self.take(input),
+                    Err(_) => break,
+                }
+            }
+            if !self.perform_all().await {
+                return;
             }
         }
+    }
+
+    fn tick(&mut self) {
+        self.handle(Event::Tick);
+        if !self.observers.is_empty() && self.observers_heard.elapsed() >= OBSERVER_HEARTBEAT {
+            self.observers_heard = Instant::now();
+            let r#type = Some(master::event::Type::Heartbeat.into());
+            self.tell_observers(&master::Event { r#type, ..master::Event::default() });
+        }
+    }
+
+    /// Performs what was decided, after storing what must be. False if it cannot be stored: then
+    /// nobody may see what was decided, and the master ends.
+    async fn perform_all(&mut self) -> bool {
+        let actions = std::mem::take(&mut self.actions);
+        if let Some(store) = self.store.clone() {
+            let changes: Vec<Change> = actions
+                .iter()
+                .filter_map(|action| match action {
+                    Action::Store { change } => Some(change.clone()),
+                    Action::Answer { .. }
+                    | Action::Send { .. }
+                    | Action::CloseStream { .. }
+                    | Action::ToAgent { .. }
+                    | Action::CloseLink { .. }
+                    | Action::Publish { .. } => None,
+                })
+                .collect();
+            if !changes.is_empty() {
+                let stored = tokio::task::spawn_blocking(move || store.commit(&changes)).await;
+                match stored {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the registry cannot be written; the master stops");
+                        return false;
+                    }
+                    Err(_) => return false,
+                }
+            }
+        }
+        for action in actions {
+            self.perform(action);
+        }
+        true
     }
 
     fn take(&mut self, input: Input) {
@@ -177,9 +302,13 @@ impl Service {
                 let request = self.request(answer);
                 self.handle(Event::Call { request, call, stream, principal });
             }
-            Input::Teardown { framework_id, answer } => {
+            Input::Operate { operation, principal, answer } => {
                 let request = self.request(answer);
-                self.handle(Event::Teardown { request, framework_id });
+                self.handle(Event::Operate { request, operation, principal });
+            }
+            Input::Observe { format, records } => self.observe(format, records),
+            Input::Explain(framework_id, answer) => {
+                let _ = answer.send(self.explain(framework_id));
             }
             Input::AgentConnected { link, register, records } => {
                 self.links.insert(link, records);
@@ -193,9 +322,7 @@ impl Service {
                 self.handle(Event::AgentClosed { link });
             }
             Input::Snapshot(answer) => {
-                let core = &self.core;
-                let snapshot = self.snapshot.get_or_insert_with(|| Arc::new(core.snapshot()));
-                let _ = answer.send(Arc::clone(snapshot));
+                let _ = answer.send(self.snapshot());
             }
         }
     }
@@ -208,9 +335,74 @@ impl Service {
     }
 
     fn handle(&mut self, event: Event) {
-        self.snapshot = None;
-        for action in self.core.handle(event, self.clock.now()) {
-            self.perform(action);
+        self.changed = true;
+        let actions = self.core.handle(event, self.clock.now());
+        self.actions.extend(actions);
+    }
+
+    /// A copy of the state. One that is not fresh serves again, while making another would take more
+    /// than a small part of the master's time.
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        if let Some(taken) = &self.snapshot
+            && (!self.changed || taken.at.elapsed() < taken.cost * SNAPSHOT_PATIENCE)
+        {
+            return Arc::clone(&taken.snapshot);
+        }
+        let at = Instant::now();
+        let snapshot = Arc::new(self.core.snapshot());
+        let cost = at.elapsed();
+        self.snapshot = Some(Taken { snapshot: Arc::clone(&snapshot), at, cost });
+        self.changed = false;
+        snapshot
+    }
+
+    fn explain(&self, framework_id: Option<FrameworkId>) -> Vec<FrameworkReasons> {
+        match framework_id {
+            Some(id) => self.core.explain(&id).into_iter().collect(),
+            None => self.core.framework_ids().filter_map(|id| self.core.explain(id)).collect(),
+        }
+    }
+
+    /// The new subscriber gets the state; the oldest makes room if there are too many.
+    fn observe(&mut self, format: Format, records: mpsc::Sender<Bytes>) {
+        if self.observers.is_empty() {
+            self.observers_heard = Instant::now();
+            self.handle(Event::Observed { observed: true });
+        }
+        if self.observers.len() >= MOST_OBSERVERS {
+            self.observers.remove(0);
+        }
+        let subscribed = master::event::Subscribed {
+            get_state: Some(crate::messages::state(&self.snapshot())),
+            heartbeat_interval_seconds: Some(OBSERVER_HEARTBEAT.as_secs_f64()),
+        };
+        let event = master::Event {
+            r#type: Some(master::event::Type::Subscribed.into()),
+            subscribed: Some(subscribed),
+            ..master::Event::default()
+        };
+        let heartbeat = master::Event {
+            r#type: Some(master::event::Type::Heartbeat.into()),
+            ..master::Event::default()
+        };
+        let heard = [event, heartbeat]
+            .iter()
+            .all(|event| records.try_send(observer_record(format, event)).is_ok());
+        if heard {
+            self.observers.push(Observer { format, records });
+        }
+    }
+
+    /// Who does not read is dropped.
+    fn tell_observers(&mut self, event: &master::Event) {
+        let mut encoded: [Option<Bytes>; 2] = [None, None];
+        self.observers.retain(|observer| {
+            let slot = &mut encoded[usize::from(observer.format == Format::Json)];
+            let record = slot.get_or_insert_with(|| observer_record(observer.format, event));
+            observer.records.try_send(record.clone()).is_ok()
+        });
+        if self.observers.is_empty() {
+            self.handle(Event::Observed { observed: false });
         }
     }
 
@@ -237,6 +429,8 @@ impl Service {
             Action::CloseLink { link } => {
                 self.links.remove(&link);
             }
+            Action::Store { .. } => {}
+            Action::Publish { event } => self.tell_observers(&event),
         }
     }
 
@@ -250,6 +444,13 @@ impl Service {
             tracing::warn!(stream = %id, "scheduler does not read its events; stream dropped");
             self.streams.remove(id);
         }
+    }
+}
+
+fn observer_record(format: Format, event: &master::Event) -> Bytes {
+    match format {
+        Format::Protobuf => recordio::encode(&event.encode_to_vec()),
+        Format::Json => recordio::encode(ascii_json(&event.to_json()).as_bytes()),
     }
 }
 

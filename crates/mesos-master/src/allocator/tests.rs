@@ -17,14 +17,14 @@ impl Cluster {
     fn new(agents: &[&str]) -> Self {
         let mut allocator = Allocator::new([("heavy".to_owned(), 2.0)].into());
         for (index, resources) in agents.iter().enumerate() {
-            allocator.add_agent(format!("S{index}").into(), agent(resources), &[]);
+            allocator.add_agent(format!("S{index}").into(), Arc::new(agent(resources)), &[]);
         }
         Self(allocator)
     }
 
     fn framework(&mut self, id: &str, role: &str) {
         let info = FrameworkInfo { role: Some(role.into()), ..FrameworkInfo::default() };
-        self.0.update_framework(&id.into(), info, &BTreeSet::new(), None);
+        self.0.update_framework(&id.into(), &info, &BTreeSet::new(), None);
     }
 
     fn allocate(&mut self, now: u64) -> Vec<Allocation> {
@@ -181,9 +181,9 @@ fn constraints_select_agents() {
         .into(),
     };
     let info = FrameworkInfo::default();
-    cluster.0.update_framework(&"F1".into(), info.clone(), &BTreeSet::new(), Some(matching("r")));
+    cluster.0.update_framework(&"F1".into(), &info, &BTreeSet::new(), Some(&matching("r")));
     assert!(cluster.offers(0).is_empty());
-    cluster.0.update_framework(&"F1".into(), info, &BTreeSet::new(), Some(matching("r[0-9]")));
+    cluster.0.update_framework(&"F1".into(), &info, &BTreeSet::new(), Some(&matching("r[0-9]")));
     assert_eq!(cluster.offers(0).len(), 1);
 }
 

@@ -1,6 +1,7 @@
 //! ACCEPT: offers are checked and used up, operations performed in order, the rest refused.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use mesos_api::agent_protocol::{RunGroup, RunTask, ToAgent};
 use mesos_api::framework_info::CapabilityType;
@@ -9,20 +10,20 @@ use mesos_api::resource::AllocationInfo;
 use mesos_api::scheduler::call::Accept;
 use mesos_api::task_status::Reason;
 use mesos_api::{
-    AgentId, ExecutorInfo, FrameworkId, OfferId, Resource, Resources, Task, TaskInfo, TaskState,
+    AgentId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, OperationId, OperationState,
+    OperationStatus, Resource, Resources, Task, TaskInfo, TaskState, WireFormat,
 };
 
-use super::Master;
 use super::state::{ExecutorRecord, TaskRecord};
-use super::validate;
+use super::{Master, acl, validate};
 
 /// What an ACCEPT works on.
-struct Ground {
-    framework_id: FrameworkId,
-    agent_id: AgentId,
-    role: String,
+pub(super) struct Ground {
+    pub(super) framework_id: FrameworkId,
+    pub(super) agent_id: AgentId,
+    pub(super) role: String,
     /// Not used yet, as allocated to the role.
-    left: Resources,
+    pub(super) left: Resources,
 }
 
 impl Master {
@@ -38,9 +39,9 @@ impl Master {
             }
             if problem.is_some() {
                 self.discard_offer(offer_id, None);
-            } else if let Some(offer) = self.offers.remove(offer_id) {
+            } else if let Some(offer) = self.take_offer(offer_id) {
                 left.add_all(&offer.resources);
-                place = Some((offer.agent_id, offer.role));
+                place = Some((offer.agent_id.clone(), offer.role.clone()));
             }
         }
         let Some((agent_id, role)) = place else {
@@ -49,6 +50,12 @@ impl Master {
             self.request_allocation();
             return;
         };
+        if accept.operations.is_empty() {
+            // An ACCEPT without operations is a DECLINE.
+            self.allocator.declined(id, &role);
+        } else {
+            self.allocator.accepted(id, &role);
+        }
         let mut ground = Ground { framework_id: id.clone(), agent_id, role, left };
         for operation in accept.operations {
             self.perform_operation(&mut ground, operation);
@@ -116,7 +123,12 @@ impl Master {
     }
 
     fn perform_operation(&mut self, ground: &mut Ground, operation: Operation) {
-        match operation.r#type() {
+        let kind = operation.r#type();
+        if let Some(operation_id) = operation.id.clone() {
+            self.refuse_feedback(ground, &operation, operation_id);
+            return;
+        }
+        match kind {
             OperationType::Launch => {
                 let Launch { task_infos } = operation.launch.unwrap_or_default();
                 for task in task_infos {
@@ -143,64 +155,40 @@ impl Master {
             | OperationType::Unknown => {
                 tracing::warn!(
                     framework = %ground.framework_id,
-                    operation = %operation.r#type(),
+                    operation = %kind,
                     "operation is not supported; its resources stay as they are"
                 );
             }
         }
     }
 
-    /// Turns unreserved resources into reserved ones, which is known to the allocator at once.
-    fn reserve(&mut self, ground: &mut Ground, resources: Vec<Resource>) {
-        let added = allocated(resources, &ground.role);
-        let removed: Resources = added
-            .iter()
-            .cloned()
-            .map(|mut resource| {
-                resource.reservations.pop();
-                resource
-            })
-            .collect();
-        self.convert(ground, &removed, &added);
-    }
-
-    fn unreserve(&mut self, ground: &mut Ground, resources: Vec<Resource>) {
-        let removed = allocated(resources, &ground.role);
-        let added: Resources = removed
-            .iter()
-            .cloned()
-            .map(|mut resource| {
-                resource.reservations.pop();
-                resource
-            })
-            .collect();
-        self.convert(ground, &removed, &added);
-    }
-
-    fn convert(&mut self, ground: &mut Ground, removed: &Resources, added: &Resources) {
-        if !ground.left.contains(removed) {
-            tracing::warn!(
-                framework = %ground.framework_id,
-                wanted = %removed,
-                offered = %ground.left,
-                "operation needs more than was offered; dropped"
-            );
+    /// Launches never have feedback, and our agents give none on other operations either: who asks for
+    /// it by an id is told that the operation was not done.
+    fn refuse_feedback(&mut self, ground: &Ground, operation: &Operation, id: OperationId) {
+        let tasks = tasks_of(operation);
+        for task in &tasks {
+            let message = "The `id` field cannot be set for launch operations";
+            self.refuse_task(&ground.framework_id, task, Reason::TaskInvalid, message);
+        }
+        if !tasks.is_empty() {
             return;
         }
-        // The allocator converts what is free: give back, convert, take again.
-        self.allocator.recover(&ground.framework_id, &ground.agent_id, removed, None);
-        self.allocator.convert(&ground.agent_id, removed, added);
-        self.allocator.take(&ground.framework_id, &ground.agent_id, added);
-        ground.left.subtract_all(removed);
-        ground.left.add_all(added);
-        if let Some(agent) = self.agents.get_mut(&ground.agent_id) {
-            let total = self.allocator.total(&ground.agent_id).cloned().unwrap_or_default();
-            agent.info.resources = total.to_wire(mesos_api::WireFormat::PostRefinement);
-        }
+        let status = OperationStatus {
+            operation_id: Some(id),
+            state: OperationState::Error.into(),
+            message: Some("Operation feedback is not supported by the agent".to_owned()),
+            agent_id: Some(ground.agent_id.clone()),
+            ..OperationStatus::default()
+        };
+        self.send_operation_status(&ground.framework_id.clone(), status);
     }
 
     fn launch(&mut self, ground: &mut Ground, mut task: TaskInfo) {
         prepare(&mut task, &ground.framework_id);
+        if let Err(message) = self.may_launch(&ground.framework_id, &task) {
+            self.refuse_task(&ground.framework_id, &task, Reason::TaskUnauthorized, &message);
+            return;
+        }
         let needs = match self.needs_of(ground, &task) {
             Ok(needs) => needs,
             Err(message) => {
@@ -210,14 +198,14 @@ impl Master {
         };
         ground.left.subtract_all(&needs.task);
         ground.left.subtract_all(&needs.executor);
-        let Some(framework) = self.frameworks.get_mut(&ground.framework_id) else { return };
-        let info = framework.info.clone();
-        task.resources = needs.task.to_wire(mesos_api::WireFormat::PostRefinement);
+        let Some(framework) = self.frameworks.get(&ground.framework_id) else { return };
+        let info = FrameworkInfo::clone(&framework.info);
+        task.resources = needs.task.to_wire(WireFormat::PostRefinement);
         if let Some(executor) = &mut task.executor {
-            framework.note_executor(&ground.agent_id, executor, needs.executor, &ground.role);
+            self.note_executor(ground, executor, needs.executor);
         }
         let record = new_record(&task, &ground.framework_id, needs.task);
-        framework.tasks.insert(task.task_id.clone(), record);
+        self.keep_task(&ground.framework_id, record);
         let run_task = Some(RunTask { framework: info, task });
         self.tell_agent(&ground.agent_id, ToAgent { run_task, ..ToAgent::default() });
     }
@@ -225,30 +213,95 @@ impl Master {
     fn launch_group(&mut self, ground: &mut Ground, group: LaunchGroup) {
         let LaunchGroup { mut executor, mut task_group } = group;
         executor.framework_id = Some(ground.framework_id.clone());
-        let outcome = self.group_needs(ground, &mut executor, &mut task_group.tasks);
+        let forbidden =
+            task_group.tasks.iter().find_map(|t| self.may_launch(&ground.framework_id, t).err());
+        let outcome = match forbidden {
+            Some(message) => Err((Reason::TaskGroupUnauthorized, message)),
+            None => self
+                .group_needs(ground, &mut executor, &mut task_group.tasks)
+                .map_err(|message| (Reason::TaskGroupInvalid, message)),
+        };
         let (executor_needs, task_needs) = match outcome {
             Ok(needs) => needs,
-            Err(message) => {
+            Err((reason, message)) => {
                 for task in &task_group.tasks {
-                    let reason = Reason::TaskGroupInvalid;
                     self.refuse_task(&ground.framework_id, task, reason, &message);
                 }
                 return;
             }
         };
         ground.left.subtract_all(&executor_needs);
-        let Some(framework) = self.frameworks.get_mut(&ground.framework_id) else { return };
-        framework.note_executor(&ground.agent_id, &mut executor, executor_needs, &ground.role);
+        self.note_executor(ground, &mut executor, executor_needs);
         for (task, needs) in task_group.tasks.iter_mut().zip(task_needs) {
             ground.left.subtract_all(&needs);
-            task.resources = needs.to_wire(mesos_api::WireFormat::PostRefinement);
+            task.resources = needs.to_wire(WireFormat::PostRefinement);
             let mut record = new_record(task, &ground.framework_id, needs);
-            record.task.executor_id = Some(executor.executor_id.clone());
-            framework.tasks.insert(task.task_id.clone(), record);
+            Arc::make_mut(&mut record.task).executor_id = Some(executor.executor_id.clone());
+            self.keep_task(&ground.framework_id, record);
         }
-        let framework = framework.info.clone();
+        let Some(framework) = self.frameworks.get(&ground.framework_id) else { return };
+        let framework = FrameworkInfo::clone(&framework.info);
         let run_group = Some(RunGroup { framework, executor, group: task_group });
         self.tell_agent(&ground.agent_id, ToAgent { run_group, ..ToAgent::default() });
+    }
+
+    /// Takes a task in, with what it holds.
+    pub(super) fn keep_task(&mut self, id: &FrameworkId, record: TaskRecord) {
+        let (task_id, agent_id) = (record.task.task_id.clone(), record.task.agent_id.clone());
+        self.hold(id, &agent_id, &record.resources);
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.tasks.insert((id.clone(), task_id.clone()));
+        }
+        self.publish_task_added(&record.task);
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.tasks.insert(task_id, record);
+        }
+    }
+
+    fn note_executor(
+        &mut self,
+        ground: &Ground,
+        executor: &mut ExecutorInfo,
+        resources: Resources,
+    ) {
+        self.keep_executor(&ground.framework_id, &ground.agent_id, executor, resources);
+        let own = allocated(std::mem::take(&mut executor.resources), &ground.role);
+        executor.resources = own.to_wire(WireFormat::PostRefinement);
+    }
+
+    /// Takes an executor in, with what it holds, unless it is known.
+    pub(super) fn keep_executor(
+        &mut self,
+        id: &FrameworkId,
+        agent_id: &AgentId,
+        info: &ExecutorInfo,
+        resources: Resources,
+    ) {
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        let key = (agent_id.clone(), info.executor_id.clone());
+        if framework.executors.contains_key(&key) {
+            return;
+        }
+        let record = ExecutorRecord { info: Arc::new(info.clone()), resources: resources.clone() };
+        framework.executors.insert(key, record);
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.executors.insert((id.clone(), info.executor_id.clone()));
+        }
+        self.hold(id, agent_id, &resources);
+    }
+
+    /// The user of the task, or of the framework, must be allowed to the framework's principal.
+    fn may_launch(&self, id: &FrameworkId, task: &TaskInfo) -> Result<(), String> {
+        let Some(framework) = self.frameworks.get(id) else { return Ok(()) };
+        let executor = task.executor.as_ref().and_then(|executor| executor.command.as_ref());
+        let command = task.command.as_ref().or(executor);
+        let user = command.and_then(|command| command.user.as_deref());
+        let user = user.unwrap_or(&framework.info.user);
+        let principal = framework.info.principal.as_deref();
+        if self.settings.acls.allows(acl::Permission::RunTasks, principal, user) {
+            return Ok(());
+        }
+        Err(format!("Not authorized to launch as user '{user}'"))
     }
 
     fn group_needs(
@@ -341,23 +394,6 @@ struct Needs {
     executor: Resources,
 }
 
-impl super::state::Framework {
-    fn note_executor(
-        &mut self,
-        agent_id: &AgentId,
-        executor: &mut ExecutorInfo,
-        resources: Resources,
-        role: &str,
-    ) {
-        let key = (agent_id.clone(), executor.executor_id.clone());
-        self.executors
-            .entry(key)
-            .or_insert_with(|| ExecutorRecord { info: executor.clone(), resources });
-        let own = allocated(std::mem::take(&mut executor.resources), role);
-        executor.resources = own.to_wire(mesos_api::WireFormat::PostRefinement);
-    }
-}
-
 fn prepare(task: &mut TaskInfo, framework_id: &FrameworkId) {
     if let Some(executor) = &mut task.executor {
         executor.framework_id.get_or_insert_with(|| framework_id.clone());
@@ -365,7 +401,7 @@ fn prepare(task: &mut TaskInfo, framework_id: &FrameworkId) {
 }
 
 /// Resources as allocated to the role the offer was for, whatever the framework wrote there.
-fn allocated(resources: Vec<Resource>, role: &str) -> Resources {
+pub(super) fn allocated(resources: Vec<Resource>, role: &str) -> Resources {
     resources
         .into_iter()
         .map(|mut resource| {
@@ -380,7 +416,7 @@ fn allocated(resources: Vec<Resource>, role: &str) -> Resources {
 fn new_record(task: &TaskInfo, framework_id: &FrameworkId, resources: Resources) -> TaskRecord {
     let user = task.command.as_ref().or(task.executor.as_ref().and_then(|e| e.command.as_ref()));
     TaskRecord {
-        task: Task {
+        task: Arc::new(Task {
             name: task.name.clone(),
             task_id: task.task_id.clone(),
             framework_id: framework_id.clone(),
@@ -396,7 +432,7 @@ fn new_record(task: &TaskInfo, framework_id: &FrameworkId, resources: Resources)
             user: user.and_then(|command| command.user.clone()),
             limits: task.limits.clone(),
             ..Task::default()
-        },
+        }),
         resources,
         unacknowledged: None,
         kill: None,

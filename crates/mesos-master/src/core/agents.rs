@@ -1,19 +1,24 @@
-//! Agents: admitted, pinged, lost, back again.
+//! Agents: admitted, pinged, back again.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use mesos_api::agent_protocol::{Ping, Refused, Register, Registered, Shutdown, ToAgent, ToMaster};
+use mesos_api::agent_protocol::{Ping, Refused, Register, Registered, ToAgent, ToMaster};
 use mesos_api::resource::AllocationInfo;
-use mesos_api::scheduler::event;
 use mesos_api::task_status::Reason;
-use mesos_api::{AgentId, FrameworkId, Resources, Task, TaskId, TaskState};
+use mesos_api::{
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, Resources, Task, TaskId, TaskState,
+    WireFormat,
+};
 
 use super::Master;
 use super::event::{Action, LinkId};
-use super::state::{Agent, ExecutorRecord, TaskRecord};
+use super::registry::{AgentRecord, Change, Standing};
+use super::state::{Agent, Drain, TaskRecord, Unreachable};
 
 impl Master {
-    pub(super) fn register_agent(&mut self, link: LinkId, register: Register) {
+    pub(super) fn register_agent(&mut self, link: LinkId, mut register: Register) {
         let back = register.agent.id.clone().filter(|id| !id.value.is_empty());
         if let Some(reason) = self.why_refuse_agent(back.as_ref(), &register) {
             let refused = Some(Refused { reason });
@@ -26,36 +31,43 @@ impl Master {
             self.remove_predecessor(&register);
         }
         let agent_id = back.unwrap_or_else(|| self.new_agent_id());
-        self.unreachable_agents.remove(&agent_id);
-        let known = self.agents.contains_key(&agent_id);
+        register.agent.id = Some(agent_id.clone());
         if let Some(old) = self.agents.get_mut(&agent_id).and_then(|agent| agent.link.take()) {
             self.links.remove(&old);
             self.act(Action::CloseLink { link: old });
         }
         self.links.insert(link, agent_id.clone());
-        self.wake_at(self.now + self.settings.agent_ping_timeout);
         let message = Registered {
             agent_id: agent_id.clone(),
             ping_timeout_seconds: self.ping_timeout().as_secs_f64(),
         };
         let message = ToAgent { registered: Some(message), ..ToAgent::default() };
         self.act(Action::ToAgent { link, message });
-        if known {
+        if self.agents.contains_key(&agent_id) {
+            self.counters.agent_reregistrations += 1;
             self.agent_is_back(&agent_id, link, register);
         } else {
             self.admit_agent(&agent_id, link, register);
         }
-        self.allocator.set_agent_active(&agent_id, true);
+        self.agent_timers.set(agent_id.clone(), self.now + self.settings.agent_ping_timeout);
+        self.note_activity(&agent_id);
+        self.resume_drain(&agent_id);
         self.request_allocation();
     }
 
     /// How long an agent may be silent.
-    fn ping_timeout(&self) -> std::time::Duration {
+    pub(super) fn ping_timeout(&self) -> std::time::Duration {
         self.settings.agent_ping_timeout * self.settings.max_agent_ping_timeouts
     }
 
+    /// Tells the allocator whether an agent takes work.
+    pub(super) fn note_activity(&mut self, agent_id: &AgentId) {
+        let active = self.agents.get(agent_id).is_some_and(Agent::is_active);
+        self.allocator.set_agent_active(agent_id, active);
+    }
+
     fn why_refuse_agent(&self, back: Option<&AgentId>, register: &Register) -> Option<String> {
-        if back.is_some_and(|id| self.gone_agents.contains(id)) {
+        if back.is_some_and(|id| self.gone_agents.contains_key(id)) {
             return Some("Agent has been marked gone by an operator".to_owned());
         }
         register
@@ -82,11 +94,24 @@ impl Master {
         format!("{}-S{number}", self.settings.master_info.id).into()
     }
 
+    /// An agent that is new, or new to this master, or comes back after it was unreachable.
     fn admit_agent(&mut self, agent_id: &AgentId, link: LinkId, register: Register) {
         let Register { mut agent, version, ip, tasks, executors, frameworks, .. } = register;
-        agent.id = Some(agent_id.clone());
-        let returning = !tasks.is_empty() || !executors.is_empty();
-        self.allocator.add_agent(agent_id.clone(), agent.clone(), &[]);
+        let recovered = self.recovered_agents.remove(agent_id);
+        let was_unreachable = self.unreachable_agents.remove(agent_id);
+        let known = recovered.or(was_unreachable);
+        let returning = known.is_some() || !tasks.is_empty() || !executors.is_empty();
+        if returning {
+            self.counters.agent_reregistrations += 1;
+        } else {
+            self.counters.agent_registrations += 1;
+        }
+        if let Some(known) = &known {
+            let total = Self::with_reservations(&agent.resources, &known.info.resources);
+            agent.resources = total.to_wire(WireFormat::PostRefinement);
+        }
+        let agent = Arc::new(agent);
+        self.allocator.add_agent(agent_id.clone(), Arc::clone(&agent), &[]);
         let entry = Agent {
             info: agent,
             ip,
@@ -94,49 +119,74 @@ impl Master {
             link: Some(link),
             registered: self.now,
             reregistered: returning.then_some(self.now),
-            ping_due: self.now + self.settings.agent_ping_timeout,
             unanswered_pings: 0,
             overcommitted: false,
+            deactivated: known.as_ref().is_some_and(|known| known.deactivated),
+            drain: known.and_then(|known| known.drain),
+            tasks: BTreeSet::new(),
+            executors: BTreeSet::new(),
+            offers: BTreeSet::new(),
+            used: Resources::new(),
+            offered: Resources::new(),
         };
         self.agents.insert(agent_id.clone(), entry);
+        self.store_agent(agent_id);
         for info in frameworks {
-            // After a restart the master learns of frameworks from agents, until they come back.
-            let Some(id) = info.id.clone() else { continue };
-            if !self.frameworks.contains_key(&id) && !self.removed_frameworks.contains(&id) {
-                let framework = self.new_framework(info.clone());
-                framework.next_due().into_iter().for_each(|due| self.wake_at(due));
-                self.frameworks.insert(id.clone(), framework);
-                self.allocator.update_framework(&id, info, &Default::default(), None);
-                self.allocator.set_framework_active(&id, false);
-            }
+            self.recover_framework(info);
         }
         for record in executors {
-            self.adopt_executor(agent_id, record.framework_id, record.executor);
+            self.adopt_executor(agent_id, &record.framework_id, &record.executor);
         }
         for task in tasks {
             self.adopt_task(agent_id, task);
         }
+        self.miss_unreachable_tasks(agent_id);
+        self.publish_agent_added(agent_id);
     }
 
-    fn adopt_executor(
-        &mut self,
-        agent_id: &AgentId,
-        framework_id: FrameworkId,
-        info: mesos_api::ExecutorInfo,
-    ) {
-        let Some(framework) = self.frameworks.get_mut(&framework_id) else {
-            self.shutdown_framework_on(agent_id, &framework_id);
+    /// Writes an agent as it is now to the registry.
+    pub(super) fn store_agent(&mut self, agent_id: &AgentId) {
+        let nanoseconds =
+            |time: crate::allocator::Time| u64::try_from(time.as_nanos()).unwrap_or(0);
+        let record =
+            |info: &AgentInfo, standing: Standing, since, deactivated, drain: Option<&Drain>| {
+                AgentRecord {
+                    info: info.clone(),
+                    standing: standing.into(),
+                    since: nanoseconds(since),
+                    deactivated,
+                    drain: drain.map(|drain| drain.config.clone()),
+                }
+            };
+        let of_lost = |lost: &Unreachable, standing| {
+            record(&lost.info, standing, lost.since, lost.deactivated, lost.drain.as_ref())
+        };
+        let record = if let Some(agent) = self.agents.get(agent_id) {
+            let Agent { info, registered, deactivated, drain, .. } = agent;
+            Some(record(info, Standing::Admitted, *registered, *deactivated, drain.as_ref()))
+        } else if let Some(lost) = self.recovered_agents.get(agent_id) {
+            Some(of_lost(lost, Standing::Admitted))
+        } else if let Some(lost) = self.unreachable_agents.get(agent_id) {
+            Some(of_lost(lost, Standing::Unreachable))
+        } else {
+            let since = self.gone_agents.get(agent_id);
+            since.map(|since| record(&AgentInfo::default(), Standing::Gone, *since, false, None))
+        };
+        self.act(Action::Store { change: Change::agent(agent_id, record.as_ref()) });
+    }
+
+    fn adopt_executor(&mut self, agent_id: &AgentId, id: &FrameworkId, info: &ExecutorInfo) {
+        let Some(framework) = self.frameworks.get(id) else {
+            self.shutdown_framework_on(agent_id, id);
             return;
         };
         let key = (agent_id.clone(), info.executor_id.clone());
         if framework.executors.contains_key(&key) {
             return;
         }
-        let role = framework.info.role().to_owned();
-        let resources = allocated(&info.resources, &role);
-        let record = ExecutorRecord { info, resources: resources.clone() };
-        framework.executors.insert(key, record);
-        self.take(&framework_id, agent_id, &resources);
+        let resources = allocated(&info.resources, &self.first_role(id));
+        self.keep_executor(id, agent_id, info, resources.clone());
+        self.take(id, agent_id, &resources);
     }
 
     /// A task an agent brings along lives on, even if its loss was reported before.
@@ -157,13 +207,19 @@ impl Master {
         let task_id = task.task_id.clone();
         framework.unreachable.remove(&task_id);
         framework.completed.retain(|completed| completed.task_id != task_id);
-        let role = framework.info.role().to_owned();
         let state = task.state();
-        let resources =
-            if state.is_terminal() { Resources::new() } else { allocated(&task.resources, &role) };
-        let record =
-            TaskRecord { task, resources: resources.clone(), unacknowledged: None, kill: None };
-        framework.tasks.insert(task_id.clone(), record);
+        let resources = if state.is_terminal() {
+            Resources::new()
+        } else {
+            allocated(&task.resources, &self.first_role(&framework_id))
+        };
+        let record = TaskRecord {
+            task: Arc::new(task),
+            resources: resources.clone(),
+            unacknowledged: None,
+            kill: None,
+        };
+        self.keep_task(&framework_id, record);
         self.take(&framework_id, agent_id, &resources);
         if !state.is_terminal() {
             let reason = Some(Reason::AgentReregistered);
@@ -173,6 +229,7 @@ impl Master {
         }
     }
 
+    /// Charges what an agent brought along, even beyond what it has.
     fn take(&mut self, id: &FrameworkId, agent_id: &AgentId, resources: &Resources) {
         let free = self.allocator.free(agent_id);
         let enough = free.is_some_and(|free| free.contains(&resources.unallocated()));
@@ -184,26 +241,22 @@ impl Master {
 
     /// The same agent on a new connection: what each side missed is made up.
     fn agent_is_back(&mut self, agent_id: &AgentId, link: LinkId, register: Register) {
-        let now = self.now;
-        let ping_due = now + self.settings.agent_ping_timeout;
-        if let Some(agent) = self.agents.get_mut(agent_id) {
-            agent.link = Some(link);
-            agent.reregistered = Some(now);
-            agent.ping_due = ping_due;
-            agent.unanswered_pings = 0;
-            agent.version = register.version;
+        let Register { mut agent, version, ip, tasks, executors, frameworks, .. } = register;
+        if let Some(known) = self.agents.get_mut(agent_id) {
+            known.link = Some(link);
+            known.reregistered = Some(self.now);
+            known.unanswered_pings = 0;
+            known.version = version;
+            known.ip = ip;
+            let total = Self::with_reservations(&agent.resources, &known.info.resources);
+            agent.resources = total.to_wire(WireFormat::PostRefinement);
         }
-        let reported: Vec<(FrameworkId, TaskId)> = register
-            .tasks
-            .iter()
-            .map(|task| (task.framework_id.clone(), task.task_id.clone()))
-            .collect();
+        self.note_changed_agent(agent_id, agent);
+        let reported: BTreeSet<(FrameworkId, TaskId)> =
+            tasks.iter().map(|task| (task.framework_id.clone(), task.task_id.clone())).collect();
         for (id, task_id) in self.tasks_on(agent_id) {
-            let live = self
-                .frameworks
-                .get(&id)
-                .and_then(|framework| framework.tasks.get(&task_id))
-                .is_some_and(|record| !record.state().is_terminal());
+            let record = self.frameworks.get(&id).and_then(|f| f.tasks.get(&task_id));
+            let live = record.is_some_and(|record| !record.state().is_terminal());
             if live && !reported.contains(&(id.clone(), task_id.clone())) {
                 let state = self.lost_or(&id, TaskState::Dropped);
                 let reason = Some(Reason::Reconciliation);
@@ -213,21 +266,56 @@ impl Master {
                 self.end_task(&id, status.done());
             }
         }
-        for record in register.executors {
-            self.adopt_executor(agent_id, record.framework_id, record.executor);
+        let running: BTreeSet<(FrameworkId, ExecutorId)> = executors
+            .iter()
+            .map(|record| (record.framework_id.clone(), record.executor.executor_id.clone()))
+            .collect();
+        let ended = self.executors_on(agent_id);
+        for (id, executor_id) in ended.into_iter().filter(|key| !running.contains(key)) {
+            self.release_executor(&id, agent_id, &executor_id);
         }
-        for task in register.tasks {
+        for info in frameworks {
+            self.recover_framework(info);
+        }
+        for record in executors {
+            self.adopt_executor(agent_id, &record.framework_id, &record.executor);
+        }
+        for task in tasks {
             self.adopt_task(agent_id, task);
         }
     }
 
-    fn tasks_on(&self, agent_id: &AgentId) -> Vec<(FrameworkId, TaskId)> {
-        self.frameworks
-            .iter()
-            .flat_map(|(id, framework)| {
-                framework.tasks_on(agent_id).into_iter().map(|task_id| (id.clone(), task_id))
-            })
-            .collect()
+    /// Any change of an agent's attributes and resources is taken over.
+    fn note_changed_agent(&mut self, agent_id: &AgentId, said: AgentInfo) {
+        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        let same = Resources::from(said.resources.as_slice())
+            == Resources::from(agent.info.resources.as_slice())
+            && said.attributes == agent.info.attributes
+            && said.hostname == agent.info.hostname
+            && said.port == agent.info.port
+            && said.domain == agent.info.domain;
+        if same {
+            return;
+        }
+        self.rescind_offers_on(agent_id);
+        let info = Arc::new(said);
+        self.allocator.update_agent(agent_id, Arc::clone(&info));
+        let total = self.allocator.total(agent_id).cloned().unwrap_or_default();
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.info = info;
+            agent.overcommitted |= !total.contains(&agent.used.unallocated());
+        }
+        self.store_agent(agent_id);
+    }
+
+    pub(super) fn tasks_on(&self, agent_id: &AgentId) -> Vec<(FrameworkId, TaskId)> {
+        let agent = self.agents.get(agent_id);
+        agent.map(|agent| agent.tasks.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn executors_on(&self, agent_id: &AgentId) -> Vec<(FrameworkId, ExecutorId)> {
+        let agent = self.agents.get(agent_id);
+        agent.map(|agent| agent.executors.iter().cloned().collect()).unwrap_or_default()
     }
 
     pub(super) fn agent_message(&mut self, link: LinkId, message: ToMaster) {
@@ -251,149 +339,22 @@ impl Master {
         }
     }
 
-    /// Tasks of frameworks that do not checkpoint die with the agent's process, as far as anybody
-    /// can know; the others wait for its return.
-    pub(super) fn agent_closed(&mut self, link: LinkId) {
-        let Some(agent_id) = self.links.remove(&link) else { return };
-        let give_up = self.now + self.ping_timeout();
-        let Some(agent) = self.agents.get_mut(&agent_id) else { return };
-        agent.link = None;
-        agent.ping_due = give_up;
-        let host = agent.info.hostname.clone();
-        self.wake_at(give_up);
-        self.allocator.set_agent_active(&agent_id, false);
-        self.rescind_offers_of(&agent_id);
-        let mortal: Vec<_> = self
-            .frameworks
-            .iter()
-            .filter(|(_, framework)| !framework.info.checkpoint())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in mortal {
-            self.end_all_on(
-                &id,
-                &agent_id,
-                Reason::AgentDisconnected,
-                &format!("Agent {host} disconnected"),
-            );
-        }
-    }
-
-    fn end_all_on(&mut self, id: &FrameworkId, agent_id: &AgentId, reason: Reason, message: &str) {
-        let Some(framework) = self.frameworks.get(id) else { return };
-        let (tasks, executors) = (framework.tasks_on(agent_id), framework.executors_on(agent_id));
-        for task_id in tasks {
-            let status = self.status(&task_id, TaskState::Lost, Some(reason), message);
-            self.end_task(id, status.at(agent_id).done());
-        }
-        for executor_id in executors {
-            self.release_executor(id, agent_id, &executor_id);
-        }
-    }
-
-    fn rescind_offers_of(&mut self, agent_id: &AgentId) {
-        let there: Vec<_> = self
-            .offers
-            .values()
-            .filter(|offer| offer.agent_id == *agent_id)
-            .map(|offer| offer.id.clone())
-            .collect();
-        for offer_id in there {
-            self.rescind(&offer_id);
-        }
-    }
-
-    pub(super) fn ping_agents(&mut self) {
-        let now = self.now;
-        let due: Vec<_> = self
-            .agents
-            .iter()
-            .filter(|(_, agent)| agent.ping_due <= now)
-            .map(|(id, agent)| (id.clone(), agent.link, agent.unanswered_pings))
-            .collect();
-        for (agent_id, link, unanswered) in due {
-            if link.is_none() || unanswered >= self.settings.max_agent_ping_timeouts {
+    /// Pings, and the end of patience with agents that do not answer or return.
+    pub(super) fn serve_agent_timers(&mut self) {
+        while let Some(agent_id) = self.agent_timers.pop(self.now) {
+            if self.recovered_agents.contains_key(&agent_id) {
+                self.give_up_recovered(&agent_id);
+                continue;
+            }
+            let Some(agent) = self.agents.get_mut(&agent_id) else { continue };
+            let silent = agent.unanswered_pings >= self.settings.max_agent_ping_timeouts;
+            if agent.link.is_none() || silent {
                 self.mark_unreachable(&agent_id);
                 continue;
             }
-            let next = now + self.settings.agent_ping_timeout;
-            if let Some(agent) = self.agents.get_mut(&agent_id) {
-                agent.ping_due = next;
-                agent.unanswered_pings += 1;
-            }
+            agent.unanswered_pings += 1;
+            self.agent_timers.set(agent_id.clone(), self.now + self.settings.agent_ping_timeout);
             self.tell_agent(&agent_id, ToAgent { ping: Some(Ping {}), ..ToAgent::default() });
-        }
-    }
-
-    /// The agent does not answer; its tasks may still run, and it may return.
-    fn mark_unreachable(&mut self, agent_id: &AgentId) {
-        self.unreachable_agents.insert(agent_id.clone(), self.now);
-        for (id, task_id) in self.tasks_on(agent_id) {
-            let state = self.lost_or(&id, TaskState::Unreachable);
-            let message = "Agent is unreachable: it failed to answer the master's pings";
-            let status = self
-                .status(&task_id, state, Some(Reason::AgentRemoved), message)
-                .at(agent_id)
-                .since(self.now)
-                .done();
-            if state == TaskState::Unreachable {
-                self.set_aside(&id, &task_id, &status);
-                self.send_status(&id, status);
-            } else {
-                self.end_task(&id, status);
-            }
-        }
-        self.forget_agent(agent_id);
-    }
-
-    /// Keeps an unreachable task in mind, without resources.
-    fn set_aside(&mut self, id: &FrameworkId, task_id: &TaskId, status: &mesos_api::TaskStatus) {
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let Some(mut record) = framework.tasks.remove(task_id) else { return };
-        record.note(status);
-        let agent_id = record.task.agent_id.clone();
-        framework.unreachable.insert(task_id.clone(), record.task);
-        self.recover(id, &agent_id, &record.resources);
-    }
-
-    /// The agent has left for good, with all it ran.
-    pub(super) fn remove_agent(&mut self, agent_id: &AgentId, why: &str) {
-        for (id, task_id) in self.tasks_on(agent_id) {
-            let state = self.lost_or(&id, TaskState::Gone);
-            let message = format!("Agent has been removed: {why}");
-            let status = self.status(&task_id, state, Some(Reason::AgentRemoved), &message);
-            self.end_task(&id, status.at(agent_id).done());
-        }
-        let shutdown = Some(Shutdown { reason: why.to_owned() });
-        self.tell_agent(agent_id, ToAgent { shutdown, ..ToAgent::default() });
-        self.forget_agent(agent_id);
-    }
-
-    fn forget_agent(&mut self, agent_id: &AgentId) {
-        self.counters.agent_removals += 1;
-        self.rescind_offers_of(agent_id);
-        let ids: Vec<_> = self.frameworks.keys().cloned().collect();
-        for id in &ids {
-            let left =
-                self.frameworks.get(id).map(|f| (f.tasks_on(agent_id), f.executors_on(agent_id)));
-            let (tasks, executors) = left.unwrap_or_default();
-            for executor_id in executors {
-                self.release_executor(id, agent_id, &executor_id);
-            }
-            // Ended, but not acknowledged: with the agent nobody waits for it any more.
-            for task_id in tasks {
-                self.complete_task(id, &task_id);
-            }
-        }
-        self.allocator.remove_agent(agent_id);
-        if let Some(link) = self.agents.remove(agent_id).and_then(|agent| agent.link) {
-            self.links.remove(&link);
-            self.act(Action::CloseLink { link });
-        }
-        for id in &ids {
-            let failure =
-                event::Failure { agent_id: Some(agent_id.clone()), ..event::Failure::default() };
-            self.send_failure(id, failure);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Calls on a subscription: the checks that need the master's state, then each call.
 
+use std::sync::Arc;
+
 use mesos_api::agent_protocol::{
     Acknowledge, FrameworkMessage, KillTask, ShutdownExecutor, ToAgent,
 };
 use mesos_api::scheduler::Call;
 use mesos_api::scheduler::call::{self, Type};
-use mesos_api::{Filters, FrameworkId, OfferId, Resources};
+use mesos_api::{Filters, FrameworkId, OfferId};
 
 use super::Master;
 use super::event::{Answer, StreamId};
@@ -75,8 +77,10 @@ impl Master {
             Type::UpdateFramework => {
                 return self.update_framework(id, call.update_framework.unwrap_or_default());
             }
-            Type::ReconcileOperations
-            | Type::AcknowledgeOperationStatus
+            Type::ReconcileOperations => {
+                self.reconcile_operations(id, &call.reconcile_operations.unwrap_or_default());
+            }
+            Type::AcknowledgeOperationStatus
             | Type::Request
             | Type::AcceptInverseOffers
             | Type::DeclineInverseOffers => {}
@@ -100,9 +104,10 @@ impl Master {
     fn decline(&mut self, id: &FrameworkId, offers: &[OfferId], filters: Option<&Filters>) {
         let until = self.refused_until(filters);
         for offer_id in offers {
-            if self.offers.get(offer_id).is_some_and(|offer| offer.framework_id == *id) {
-                self.discard_offer(offer_id, Some(until));
-            }
+            let own = self.offers.get(offer_id).filter(|offer| offer.framework_id == *id);
+            let Some(role) = own.map(|offer| offer.role.clone()) else { continue };
+            self.discard_offer(offer_id, Some(until));
+            self.allocator.declined(id, &role);
         }
         self.request_allocation();
     }
@@ -163,12 +168,9 @@ impl Master {
         self.tell_agent(&acknowledge.agent_id, message);
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let Some(record) = framework.tasks.get_mut(&acknowledge.task_id) else { return };
-        let latest = record.unacknowledged.as_ref().and_then(|status| status.uuid.as_ref());
-        if latest == Some(&acknowledge.uuid) {
-            record.unacknowledged = None;
-            if record.state().is_terminal() {
-                self.complete_task(id, &acknowledge.task_id);
-            }
+        let latest = record.unacknowledged.take_if(|s| s.uuid.as_ref() == Some(&acknowledge.uuid));
+        if latest.is_some_and(|status| status.state().is_terminal()) {
+            self.complete_task(id, &acknowledge.task_id);
         }
     }
 
@@ -184,7 +186,7 @@ impl Master {
 
     fn update_framework(&mut self, id: &FrameworkId, update: call::UpdateFramework) -> Answer {
         let Some(framework) = self.frameworks.get(id) else {
-            return Answer::Bad("Framework cannot be found".to_owned());
+            return Answer::Conflict("Framework was removed in the meantime".to_owned());
         };
         let mut info = update.framework_info;
         info.id = Some(id.clone());
@@ -197,39 +199,31 @@ impl Master {
         if let Some((field, _)) = fixed.iter().find(|(_, same)| !same) {
             return Answer::Bad(format!("Updating 'FrameworkInfo.{field}' is unsupported"));
         }
-        if let Err(message) = validate::framework(&info, &suppressed, &self.settings.roles) {
+        let constraints = update.offer_constraints;
+        let valid = validate::framework(&info, &suppressed, &self.settings.roles)
+            .and_then(|()| validate::constraints(constraints.as_ref()));
+        if let Err(message) = valid {
             return Answer::Bad(format!("'FrameworkInfo' is not valid: {message}"));
         }
+        if let Err(message) = self.may_register(&info) {
+            return Answer::Forbidden(message);
+        }
         let roles = info.subscribed_roles();
-        let left: Vec<_> = self
-            .offers
-            .values()
-            .filter(|offer| offer.framework_id == *id && !roles.contains(&offer.role))
-            .map(|offer| offer.id.clone())
-            .collect();
+        let own = framework.offers.iter().filter_map(|offer_id| self.offers.get(offer_id));
+        let left = own.filter(|offer| !roles.contains(&offer.role));
+        let left: Vec<_> = left.map(|offer| offer.id.clone()).collect();
         for offer_id in left {
             self.rescind(&offer_id);
         }
+        self.allocator.update_framework(id, &info, &suppressed, constraints.as_ref());
         if let Some(framework) = self.frameworks.get_mut(id) {
-            framework.info = info.clone();
-            framework.suppressed.clone_from(&suppressed);
+            framework.info = Arc::new(info);
+            framework.suppressed = suppressed;
+            framework.constraints = constraints;
         }
-        self.allocator.update_framework(id, info, &suppressed, update.offer_constraints);
+        self.publish_framework_updated(id);
         self.request_allocation();
         Answer::Done
-    }
-
-    /// Gives resources of a task or executor back.
-    pub(super) fn recover(
-        &mut self,
-        id: &FrameworkId,
-        agent_id: &mesos_api::AgentId,
-        resources: &Resources,
-    ) {
-        if !resources.is_empty() {
-            self.allocator.recover(id, agent_id, resources, None);
-            self.request_allocation();
-        }
     }
 }
 

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use mesos_api::agent_protocol::{Register, ToAgent, ToMaster};
-use mesos_api::scheduler;
-use mesos_api::{FrameworkId, scheduler::call::Subscribe};
+use mesos_api::quota::QuotaConfig;
+use mesos_api::scheduler::call::Subscribe;
+use mesos_api::{AgentId, FrameworkId, Resource, WeightInfo, master, scheduler};
+
+use super::registry::Change;
+use crate::allocator::Time;
 
 /// A subscription's stream; on the wire the `Mesos-Stream-Id`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,12 +56,19 @@ pub enum Event {
         /// Who asks, if authenticated.
         principal: Option<String>,
     },
-    /// An operator removes a framework.
-    Teardown {
+    /// An operator changes something.
+    Operate {
         /// Who waits for the answer.
         request: RequestId,
-        /// Which framework.
-        framework_id: FrameworkId,
+        /// What is asked.
+        operation: Operation,
+        /// Who asks, if authenticated.
+        principal: Option<String>,
+    },
+    /// Subscribers of the operator API are there, or none any more.
+    Observed {
+        /// Whether anybody is.
+        observed: bool,
     },
     /// An agent dialled and introduced itself.
     AgentConnected {
@@ -116,6 +127,61 @@ pub enum Action {
         /// Which.
         link: LinkId,
     },
+    /// Write to the registry. Nothing of the same batch may be seen outside before it is durable.
+    Store {
+        /// What.
+        change: Change,
+    },
+    /// Tell subscribers of the operator API.
+    Publish {
+        /// What.
+        event: Box<master::Event>,
+    },
+}
+
+/// What an operator wants changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// A framework is to end.
+    Teardown(FrameworkId),
+    /// An agent will not return.
+    MarkGone(AgentId),
+    /// An agent is to be emptied.
+    Drain {
+        /// Which.
+        agent_id: AgentId,
+        /// Longest time for tasks to end.
+        max_grace_period: Option<Time>,
+        /// It will not return afterwards.
+        mark_gone: bool,
+    },
+    /// No more offers of an agent.
+    Deactivate(AgentId),
+    /// Offers of an agent again, and an end of draining.
+    Reactivate(AgentId),
+    /// Other weights of roles.
+    UpdateWeights(Vec<WeightInfo>),
+    /// Other limits of roles; `force` lets a limit below what is held stand.
+    UpdateQuota {
+        /// The limits.
+        configs: Vec<QuotaConfig>,
+        /// Without checks against other limits.
+        force: bool,
+    },
+    /// Resources of an agent are to be reserved.
+    Reserve {
+        /// Where.
+        agent_id: AgentId,
+        /// What they are to become.
+        resources: Vec<Resource>,
+    },
+    /// A reservation is to be given up.
+    Unreserve {
+        /// Where.
+        agent_id: AgentId,
+        /// What is reserved.
+        resources: Vec<Resource>,
+    },
 }
 
 /// How a call is answered; the shell maps it to a status.
@@ -129,6 +195,10 @@ pub enum Answer {
     Bad(String),
     /// 403 and why.
     Forbidden(String),
+    /// 404 and why.
+    NotFound(String),
+    /// 409 and why.
+    Conflict(String),
     /// 501 and why.
     NotImplemented(String),
 }

@@ -5,27 +5,22 @@ use mesos_api::task_status::Reason;
 use mesos_api::{AgentId, FrameworkId, TaskId, TaskState};
 
 use super::Master;
-use super::event::{Action, Answer};
+use super::event::Action;
 
 impl Master {
     /// An ended and acknowledged task is only history.
     pub(super) fn complete_task(&mut self, id: &FrameworkId, task_id: &TaskId) {
         let limit = self.settings.max_completed_tasks_per_framework;
         let Some(framework) = self.frameworks.get_mut(id) else { return };
-        if let Some(record) = framework.tasks.remove(task_id) {
-            framework.completed.push_back(record.task);
-            while framework.completed.len() > limit {
-                framework.completed.pop_front();
-            }
+        let Some(record) = framework.tasks.remove(task_id) else { return };
+        let agent_id = record.task.agent_id.clone();
+        framework.completed.push_back(record.task);
+        while framework.completed.len() > limit {
+            framework.completed.pop_front();
         }
-    }
-
-    pub(super) fn teardown_by_operator(&mut self, id: &FrameworkId) -> Answer {
-        if !self.frameworks.contains_key(id) {
-            return Answer::Bad("No framework found with specified ID".to_owned());
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.tasks.remove(&(id.clone(), task_id.clone()));
         }
-        self.remove_framework(id);
-        Answer::Done
     }
 
     /// Kills all a framework runs and forgets it, but for its history.
@@ -54,6 +49,8 @@ impl Master {
             self.release_executor(id, &agent_id, &executor_id);
         }
         self.allocator.remove_framework(id);
+        self.framework_timers.remove(id);
+        self.publish_framework_removed(id);
         self.removed_frameworks.insert(id.clone());
         if let Some(mut framework) = self.frameworks.remove(id) {
             framework.unregistered = Some(now);

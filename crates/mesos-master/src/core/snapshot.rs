@@ -1,13 +1,17 @@
-//! A copy of the state for the endpoints, so that no reader ever holds the master up.
+//! A copy of the state for the endpoints, so that no reader ever holds the master up. What is large is
+//! shared with the master and not copied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use mesos_api::quota::QuotaConfig;
+use mesos_api::scheduler::OfferConstraints;
 use mesos_api::{
-    AgentId, AgentInfo, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo, Offer, Resources,
-    Task,
+    AgentId, AgentInfo, DrainConfig, ExecutorInfo, FrameworkId, FrameworkInfo, MasterInfo,
+    Resources, Task,
 };
 
-use super::state::Framework;
+use super::state::{Agent, Connection, Drain, Framework, OfferRecord};
 use super::{Counters, Master};
 use crate::allocator::Time;
 
@@ -17,9 +21,13 @@ pub struct FrameworkView {
     /// Its id.
     pub id: FrameworkId,
     /// What it told about itself.
-    pub info: FrameworkInfo,
+    pub info: Arc<FrameworkInfo>,
+    /// Which agents it wants to hear of.
+    pub constraints: Option<OfferConstraints>,
     /// It has a stream.
     pub connected: bool,
+    /// Agents brought it, and it did not return since the master started.
+    pub recovered: bool,
     /// Times of its life.
     pub registered: Time,
     /// Time of the latest return.
@@ -29,19 +37,30 @@ pub struct FrameworkView {
     /// Roles it wants no offers for.
     pub suppressed: BTreeSet<String>,
     /// Live tasks, and ended ones not acknowledged.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<Arc<Task>>,
     /// Tasks on unreachable agents.
-    pub unreachable_tasks: Vec<Task>,
+    pub unreachable_tasks: Vec<Arc<Task>>,
     /// Ended tasks.
-    pub completed_tasks: Vec<Task>,
+    pub completed_tasks: Vec<Arc<Task>>,
     /// Running custom executors and where.
-    pub executors: Vec<(AgentId, ExecutorInfo)>,
+    pub executors: Vec<(AgentId, Arc<ExecutorInfo>)>,
     /// Outstanding offers.
-    pub offers: Vec<Offer>,
+    pub offers: Vec<Arc<OfferRecord>>,
     /// Held by tasks and executors.
     pub used: Resources,
     /// Held by offers.
     pub offered: Resources,
+}
+
+/// How far an agent is emptied.
+#[derive(Clone, Debug)]
+pub struct DrainView {
+    /// How it is to be done.
+    pub config: DrainConfig,
+    /// Since when.
+    pub since: Time,
+    /// Nothing is left.
+    pub done: bool,
 }
 
 /// An agent.
@@ -50,13 +69,19 @@ pub struct AgentView {
     /// Its id.
     pub id: AgentId,
     /// What it told about itself.
-    pub info: AgentInfo,
+    pub info: Arc<AgentInfo>,
     /// Where it listens.
     pub ip: String,
     /// Its version.
     pub version: String,
     /// It has a connection.
+    pub connected: bool,
+    /// It takes work.
     pub active: bool,
+    /// An operator wants no offers of it.
+    pub deactivated: bool,
+    /// It is being emptied.
+    pub drain: Option<DrainView>,
     /// Time of its admission.
     pub registered: Time,
     /// Time of the latest return.
@@ -67,6 +92,26 @@ pub struct AgentView {
     pub used: Resources,
     /// Held by offers.
     pub offered: Resources,
+}
+
+/// An agent that is not there.
+#[derive(Clone, Debug)]
+pub struct LostAgentView {
+    /// Its id.
+    pub id: AgentId,
+    /// What it told about itself.
+    pub info: Arc<AgentInfo>,
+    /// Since when it is away.
+    pub since: Time,
+}
+
+/// Limits of a role.
+#[derive(Clone, Debug)]
+pub struct QuotaView {
+    /// What was set.
+    pub config: QuotaConfig,
+    /// What the role holds of the limited resources.
+    pub held: BTreeMap<String, f64>,
 }
 
 /// The state at a moment.
@@ -80,8 +125,10 @@ pub struct Snapshot {
     pub now: Time,
     /// Admitted agents.
     pub agents: Vec<AgentView>,
+    /// Agents that did not return since the master started.
+    pub recovered_agents: Vec<LostAgentView>,
     /// Agents that stopped answering.
-    pub unreachable_agents: Vec<AgentId>,
+    pub unreachable_agents: Vec<LostAgentView>,
     /// Frameworks, subscribed or away.
     pub frameworks: Vec<FrameworkView>,
     /// Removed frameworks.
@@ -89,91 +136,116 @@ pub struct Snapshot {
     /// For the metrics.
     pub counters: Counters,
     /// Weights of roles.
-    pub weights: std::collections::BTreeMap<String, f64>,
+    pub weights: BTreeMap<String, f64>,
+    /// Limits of roles.
+    pub quotas: Vec<QuotaView>,
+    /// Dominant shares of roles in use.
+    pub shares: BTreeMap<String, f64>,
+    /// Filters that hold.
+    pub filters: usize,
 }
 
 impl Master {
     /// Copies the state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let frameworks: Vec<FrameworkView> = self
+            .frameworks
+            .iter()
+            .map(|(id, framework)| self.framework_view(id, framework))
+            .collect();
+        let roles = frameworks.iter().flat_map(|framework| framework.info.subscribed_roles());
+        let mut shares: BTreeMap<String, f64> = BTreeMap::new();
+        for role in roles.chain(self.quotas.keys().cloned()) {
+            let share = self.allocator.share(&role);
+            shares.insert(role, share);
+        }
         Snapshot {
             master_info: self.settings.master_info.clone(),
             started: self.started,
             now: self.now,
-            agents: self.agents.keys().filter_map(|id| self.agent_view(id)).collect(),
-            unreachable_agents: self.unreachable_agents.keys().cloned().collect(),
-            frameworks: self
-                .frameworks
-                .iter()
-                .map(|(id, framework)| self.framework_view(id, framework))
-                .collect(),
+            agents: self.agents.iter().map(|(id, agent)| self.agent_view(id, agent)).collect(),
+            recovered_agents: lost_views(&self.recovered_agents),
+            unreachable_agents: lost_views(&self.unreachable_agents),
+            frameworks,
             completed_frameworks: self
                 .completed_frameworks
                 .iter()
                 .map(|f| self.framework_view(&f.info.id.clone().unwrap_or_default(), f))
                 .collect(),
             counters: self.counters.clone(),
-            weights: self.settings.weights.clone(),
+            weights: self.allocator.weights().clone(),
+            quotas: self
+                .quotas
+                .iter()
+                .map(|(role, config)| self.quota_view(role, config))
+                .collect(),
+            shares,
+            filters: self.allocator.filter_count(),
         }
     }
 
-    fn agent_view(&self, id: &AgentId) -> Option<AgentView> {
-        let agent = self.agents.get(id)?;
-        let mut used = Resources::new();
-        for framework in self.frameworks.values() {
-            used.add_all(&framework.used_on(id));
-        }
-        let mut offered = Resources::new();
-        for offer in self.offers.values().filter(|offer| offer.agent_id == *id) {
-            offered.add_all(&offer.resources);
-        }
-        Some(AgentView {
+    fn quota_view(&self, role: &str, config: &QuotaConfig) -> QuotaView {
+        let held = config.limits.keys();
+        let held = held.map(|name| (name.clone(), self.allocator.held_by_role(role, name)));
+        QuotaView { config: config.clone(), held: held.collect() }
+    }
+
+    pub(super) fn agent_view(&self, id: &AgentId, agent: &Agent) -> AgentView {
+        let drain_view = |drain: &Drain| DrainView {
+            config: drain.config.clone(),
+            since: drain.since,
+            done: drain.done,
+        };
+        AgentView {
             id: id.clone(),
-            info: agent.info.clone(),
+            info: Arc::clone(&agent.info),
             ip: agent.ip.clone(),
             version: agent.version.clone(),
-            active: agent.link.is_some(),
+            connected: agent.link.is_some(),
+            active: agent.is_active(),
+            deactivated: agent.deactivated,
+            drain: agent.drain.as_ref().map(drain_view),
             registered: agent.registered,
             reregistered: agent.reregistered,
             total: self.allocator.total(id).cloned().unwrap_or_default(),
-            used,
-            offered,
-        })
+            used: agent.used.clone(),
+            offered: agent.offered.clone(),
+        }
     }
 
-    fn framework_view(&self, id: &FrameworkId, framework: &Framework) -> FrameworkView {
-        let mut used = Resources::new();
-        for record in framework.tasks.values() {
-            used.add_all(&record.resources);
-        }
-        for executor in framework.executors.values() {
-            used.add_all(&executor.resources);
-        }
-        let mut offered = Resources::new();
-        let mut offers = Vec::new();
-        for record in self.offers.values().filter(|offer| offer.framework_id == *id) {
-            offered.add_all(&record.resources);
-            offers.extend(self.offer_message(record));
-        }
+    pub(super) fn framework_view(&self, id: &FrameworkId, framework: &Framework) -> FrameworkView {
+        let offers = framework.offers.iter().filter_map(|offer_id| self.offers.get(offer_id));
         FrameworkView {
             id: id.clone(),
-            info: framework.info.clone(),
+            info: Arc::clone(&framework.info),
+            constraints: framework.constraints.clone(),
             connected: framework.is_subscribed(),
+            recovered: framework.connection == Connection::Recovered,
             registered: framework.registered,
             reregistered: framework.reregistered,
             unregistered: framework.unregistered,
             suppressed: framework.suppressed.clone(),
-            tasks: framework.tasks.values().map(|record| record.task.clone()).collect(),
+            tasks: framework.tasks.values().map(|record| Arc::clone(&record.task)).collect(),
             unreachable_tasks: framework.unreachable.values().cloned().collect(),
             completed_tasks: framework.completed.iter().cloned().collect(),
             executors: framework
                 .executors
                 .iter()
-                .map(|((agent_id, _), record)| (agent_id.clone(), record.info.clone()))
+                .map(|((agent_id, _), record)| (agent_id.clone(), Arc::clone(&record.info)))
                 .collect(),
-            offers,
-            used,
-            offered,
+            offers: offers.cloned().collect(),
+            used: framework.used.clone(),
+            offered: framework.offered.clone(),
         }
     }
+}
+
+fn lost_views(lost: &BTreeMap<AgentId, super::Unreachable>) -> Vec<LostAgentView> {
+    let view = |(id, lost): (&AgentId, &super::Unreachable)| LostAgentView {
+        id: id.clone(),
+        info: Arc::clone(&lost.info),
+        since: lost.since,
+    };
+    lost.iter().map(view).collect()
 }

@@ -1,10 +1,12 @@
 //! What the master remembers of frameworks, agents, tasks and offers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use mesos_api::scheduler::OfferConstraints;
 use mesos_api::{
-    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, OfferId,
-    Resources, Task, TaskId, TaskState, TaskStatus,
+    AgentId, AgentInfo, DrainConfig, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo,
+    KillPolicy, OfferId, Resources, Task, TaskId, TaskState, TaskStatus,
 };
 
 use super::event::{LinkId, StreamId};
@@ -15,7 +17,8 @@ const MAXIMUM_STATUSES: usize = 10;
 
 #[derive(Clone, Debug)]
 pub(super) struct TaskRecord {
-    pub(super) task: Task,
+    /// Shared with snapshots; changed in a copy while one looks.
+    pub(super) task: Arc<Task>,
     /// As allocated to the role; empty once they were given back.
     pub(super) resources: Resources,
     /// The latest update, until its acknowledgement.
@@ -30,26 +33,27 @@ impl TaskRecord {
     }
 
     pub(super) fn note(&mut self, status: &TaskStatus) {
-        self.task.state = status.state;
-        self.task.status_update_state = Some(status.state);
-        self.task.status_update_uuid.clone_from(&status.uuid);
-        if self.task.executor_id.is_none() {
-            self.task.executor_id.clone_from(&status.executor_id);
+        let task = Arc::make_mut(&mut self.task);
+        task.state = status.state;
+        task.status_update_state = Some(status.state);
+        task.status_update_uuid.clone_from(&status.uuid);
+        if task.executor_id.is_none() {
+            task.executor_id.clone_from(&status.executor_id);
         }
         // Several updates of one state say no more than the last.
-        if self.task.statuses.last().is_some_and(|last| last.state == status.state) {
-            self.task.statuses.pop();
+        if task.statuses.last().is_some_and(|last| last.state == status.state) {
+            task.statuses.pop();
         }
-        self.task.statuses.push(TaskStatus { data: None, ..status.clone() });
-        if self.task.statuses.len() > MAXIMUM_STATUSES {
-            self.task.statuses.remove(0);
+        task.statuses.push(TaskStatus { data: None, ..status.clone() });
+        if task.statuses.len() > MAXIMUM_STATUSES {
+            task.statuses.remove(0);
         }
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct ExecutorRecord {
-    pub(super) info: ExecutorInfo,
+    pub(super) info: Arc<ExecutorInfo>,
     pub(super) resources: Resources,
 }
 
@@ -57,97 +61,117 @@ pub(super) struct ExecutorRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
     Subscribed,
-    /// Away; removed at this time, unless it is back.
-    Away {
-        until: Time,
-    },
+    /// Away; removed in time, unless it is back.
+    Away,
+    /// Known from agents only, since the master started.
+    Recovered,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Framework {
-    pub(super) info: FrameworkInfo,
+    pub(super) info: Arc<FrameworkInfo>,
+    pub(super) constraints: Option<OfferConstraints>,
     /// Who subscribed, if authenticated.
     pub(super) principal: Option<String>,
     pub(super) stream: Option<StreamId>,
     pub(super) connection: Connection,
-    pub(super) heartbeat_due: Time,
     pub(super) registered: Time,
     pub(super) reregistered: Option<Time>,
     pub(super) unregistered: Option<Time>,
     pub(super) suppressed: BTreeSet<String>,
     pub(super) tasks: BTreeMap<TaskId, TaskRecord>,
     pub(super) executors: BTreeMap<(AgentId, ExecutorId), ExecutorRecord>,
-    pub(super) unreachable: BTreeMap<TaskId, Task>,
-    pub(super) completed: VecDeque<Task>,
+    pub(super) unreachable: BTreeMap<TaskId, Arc<Task>>,
+    pub(super) completed: VecDeque<Arc<Task>>,
+    pub(super) offers: BTreeSet<OfferId>,
+    /// Scalars held by tasks and executors; ports of several agents have no sum.
+    pub(super) used: Resources,
+    /// Scalars held by offers.
+    pub(super) offered: Resources,
 }
 
 impl Framework {
-    /// When the next heartbeat or the removal is due.
-    pub(super) fn next_due(&self) -> Option<Time> {
-        Some(match self.connection {
-            Connection::Subscribed => self.heartbeat_due,
-            Connection::Away { until } => until,
-        })
-    }
-
     pub(super) fn is_subscribed(&self) -> bool {
         self.connection == Connection::Subscribed
     }
 
-    /// What tasks and executors hold on an agent.
-    pub(super) fn used_on(&self, agent_id: &AgentId) -> Resources {
-        let mut sum = Resources::new();
-        for record in self.tasks.values().filter(|record| record.task.agent_id == *agent_id) {
-            sum.add_all(&record.resources);
-        }
-        for ((agent, _), executor) in &self.executors {
-            if agent == agent_id {
-                sum.add_all(&executor.resources);
-            }
-        }
-        sum
+    /// Its executors on an agent.
+    pub(super) fn executors_on<'a>(
+        &'a self,
+        agent_id: &'a AgentId,
+    ) -> impl Iterator<Item = &'a ExecutorId> {
+        let first = (agent_id.clone(), ExecutorId::default());
+        let there = self.executors.range(first..).take_while(move |((id, _), _)| id == agent_id);
+        there.map(|((_, executor), _)| executor)
     }
+}
 
-    pub(super) fn tasks_on(&self, agent_id: &AgentId) -> Vec<TaskId> {
-        let there = self.tasks.iter().filter(|(_, record)| record.task.agent_id == *agent_id);
-        there.map(|(id, _)| id.clone()).collect()
-    }
-
-    pub(super) fn executors_on(&self, agent_id: &AgentId) -> Vec<ExecutorId> {
-        let there = self.executors.keys().filter(|(agent, _)| agent == agent_id);
-        there.map(|(_, executor)| executor.clone()).collect()
-    }
+/// An agent that is being emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Drain {
+    pub(super) config: DrainConfig,
+    pub(super) since: Time,
+    pub(super) done: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Agent {
-    pub(super) info: AgentInfo,
+    pub(super) info: Arc<AgentInfo>,
     pub(super) ip: String,
     pub(super) version: String,
     pub(super) link: Option<LinkId>,
     pub(super) registered: Time,
     pub(super) reregistered: Option<Time>,
-    /// Next ping, or while disconnected the time of giving the agent up.
-    pub(super) ping_due: Time,
     /// Pings sent and not answered.
     pub(super) unanswered_pings: u32,
     /// It brought more tasks than it has resources for.
     pub(super) overcommitted: bool,
+    /// An operator wants no offers of it.
+    pub(super) deactivated: bool,
+    pub(super) drain: Option<Drain>,
+    pub(super) tasks: BTreeSet<(FrameworkId, TaskId)>,
+    /// Frameworks with executors there.
+    pub(super) executors: BTreeSet<(FrameworkId, ExecutorId)>,
+    pub(super) offers: BTreeSet<OfferId>,
+    /// Held by tasks and executors.
+    pub(super) used: Resources,
+    /// Held by offers.
+    pub(super) offered: Resources,
 }
 
 impl Agent {
     pub(super) fn port(&self) -> i32 {
         self.info.port()
     }
+
+    /// Whether it takes work.
+    pub(super) fn is_active(&self) -> bool {
+        self.link.is_some() && !self.deactivated && self.drain.is_none()
+    }
 }
 
+/// An agent that stopped answering.
 #[derive(Clone, Debug)]
-pub(super) struct OfferRecord {
-    pub(super) id: OfferId,
-    pub(super) framework_id: FrameworkId,
-    pub(super) agent_id: AgentId,
-    pub(super) role: String,
+pub(super) struct Unreachable {
+    pub(super) info: Arc<AgentInfo>,
+    pub(super) since: Time,
+    pub(super) deactivated: bool,
+    pub(super) drain: Option<Drain>,
+}
+
+/// An outstanding offer.
+#[derive(Clone, Debug)]
+pub struct OfferRecord {
+    /// Its id.
+    pub id: OfferId,
+    /// Who may answer it.
+    pub framework_id: FrameworkId,
+    /// Where the resources are.
+    pub agent_id: AgentId,
+    /// For which role.
+    pub role: String,
     /// As allocated to the role.
-    pub(super) resources: Resources,
-    pub(super) expires: Option<Time>,
+    pub resources: Resources,
+    /// When it was made.
+    pub made: Time,
 }

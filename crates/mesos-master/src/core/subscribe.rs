@@ -1,12 +1,14 @@
 //! Subscriptions: new frameworks, those that return, those that leave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesos_api::scheduler::call::Subscribe;
 use mesos_api::scheduler::{Event, event};
-use mesos_api::{FrameworkId, FrameworkInfo};
+use mesos_api::{FrameworkId, FrameworkInfo, Resources};
 
+use super::acl::Permission;
 use super::event::{Action, StreamId};
 use super::state::{Connection, Framework};
 use super::{Master, validate};
@@ -30,7 +32,10 @@ impl Master {
         let mut info = subscribe.framework_info;
         let suppressed: BTreeSet<String> = subscribe.suppressed_roles.into_iter().collect();
         let known = info.id.clone().filter(|id| !id.value.is_empty());
+        let constraints = subscribe.offer_constraints;
         let refusal = validate::framework(&info, &suppressed, &self.settings.roles)
+            .and_then(|()| validate::constraints(constraints.as_ref()))
+            .and_then(|()| self.may_register(&info))
             .err()
             .or_else(|| known.as_ref().and_then(|id| self.why_not_back(id, &info)));
         if let Some(message) = refusal {
@@ -43,21 +48,39 @@ impl Master {
         if returns {
             self.take_over(&id, &mut info);
         } else {
-            self.frameworks.insert(id.clone(), self.new_framework(info.clone()));
+            let framework = self.new_framework(info.clone(), Connection::Away);
+            self.frameworks.insert(id.clone(), framework);
         }
+        self.allocator.update_framework(&id, &info, &suppressed, constraints.as_ref());
         if let Some(framework) = self.frameworks.get_mut(&id) {
             framework.principal = principal;
-            framework.suppressed.clone_from(&suppressed);
-            framework.info = info.clone();
+            framework.suppressed = suppressed;
+            framework.info = Arc::new(info);
+            framework.constraints = constraints;
         }
         self.streams.insert(stream.clone(), id.clone());
         self.connect_framework(&id, stream);
-        self.allocator.update_framework(&id, info, &suppressed, subscribe.offer_constraints);
         self.allocator.set_framework_active(&id, true);
         if returns {
             self.resend_updates(&id);
+            self.publish_framework_updated(&id);
+        } else {
+            self.publish_framework_added(&id);
         }
         self.request_allocation();
+    }
+
+    /// The principal must be allowed to all roles.
+    pub(super) fn may_register(&self, info: &FrameworkInfo) -> Result<(), String> {
+        let principal = info.principal.as_deref();
+        let roles = info.subscribed_roles();
+        let allowed = |role: &String| {
+            self.settings.acls.allows(Permission::RegisterFrameworks, principal, role)
+        };
+        match roles.iter().find(|role| !allowed(role)) {
+            Some(role) => Err(format!("Not authorized to use role '{role}'")),
+            None => Ok(()),
+        }
     }
 
     fn new_framework_id(&mut self) -> FrameworkId {
@@ -66,13 +89,13 @@ impl Master {
         format!("{}-{number:04}", self.settings.master_info.id).into()
     }
 
-    pub(super) fn new_framework(&self, info: FrameworkInfo) -> Framework {
+    pub(super) fn new_framework(&self, info: FrameworkInfo, connection: Connection) -> Framework {
         Framework {
-            connection: Connection::Away { until: self.now + failover_timeout(&info) },
-            info,
+            connection,
+            info: Arc::new(info),
+            constraints: None,
             principal: None,
             stream: None,
-            heartbeat_due: self.now,
             registered: self.now,
             reregistered: None,
             unregistered: None,
@@ -81,7 +104,25 @@ impl Master {
             executors: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             completed: VecDeque::new(),
+            offers: BTreeSet::new(),
+            used: Resources::new(),
+            offered: Resources::new(),
         }
+    }
+
+    /// A framework whose tasks an agent brought to a new master. It has as long to return as agents.
+    pub(super) fn recover_framework(&mut self, info: FrameworkInfo) {
+        let Some(id) = info.id.clone() else { return };
+        if self.frameworks.contains_key(&id) || self.removed_frameworks.contains(&id) {
+            return;
+        }
+        let patience = failover_timeout(&info).max(self.settings.agent_reregister_timeout);
+        self.framework_timers.set(id.clone(), self.now + patience);
+        self.allocator.update_framework(&id, &info, &BTreeSet::new(), None);
+        self.allocator.set_framework_active(&id, false);
+        let framework = self.new_framework(info, Connection::Recovered);
+        self.frameworks.insert(id.clone(), framework);
+        self.publish_framework_added(&id);
     }
 
     fn why_not_back(&self, id: &FrameworkId, info: &FrameworkInfo) -> Option<String> {
@@ -118,12 +159,9 @@ impl Master {
     }
 
     fn connect_framework(&mut self, id: &FrameworkId, stream: StreamId) {
-        let now = self.now;
-        self.wake_at(now + self.settings.heartbeat_interval);
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.stream = Some(stream);
             framework.connection = Connection::Subscribed;
-            framework.heartbeat_due = now;
         }
         let subscribed = event::Subscribed {
             framework_id: id.clone(),
@@ -139,7 +177,7 @@ impl Master {
             },
         );
         // The first heartbeat follows at once, as in Mesos.
-        self.send_heartbeats();
+        self.heartbeat(id);
     }
 
     fn resend_updates(&mut self, id: &FrameworkId) {
@@ -151,20 +189,10 @@ impl Master {
         }
     }
 
-    pub(super) fn send_heartbeats(&mut self) {
-        let now = self.now;
-        let next = now + self.settings.heartbeat_interval;
-        let mut due = Vec::new();
-        for framework in self.frameworks.values_mut() {
-            if framework.is_subscribed() && framework.heartbeat_due <= now {
-                framework.heartbeat_due = next;
-                due.extend(framework.stream.clone());
-            }
-        }
-        for stream in due {
-            let event = Event { r#type: Some(event::Type::Heartbeat.into()), ..Event::default() };
-            self.act(Action::Send { stream, event });
-        }
+    fn heartbeat(&mut self, id: &FrameworkId) {
+        self.framework_timers.set(id.clone(), self.now + self.settings.heartbeat_interval);
+        let event = Event { r#type: Some(event::Type::Heartbeat.into()), ..Event::default() };
+        self.send(id, event);
     }
 
     /// A framework without its stream gets no offers; it may come back in time.
@@ -173,25 +201,24 @@ impl Master {
         if let Some(framework) = self.frameworks.get_mut(&id) {
             let until = self.now + failover_timeout(&framework.info);
             framework.stream = None;
-            framework.connection = Connection::Away { until };
-            self.wake_at(until);
+            framework.connection = Connection::Away;
+            self.framework_timers.set(id.clone(), until);
         }
         self.discard_offers_of(&id);
         self.allocator.set_framework_active(&id, false);
+        self.publish_framework_updated(&id);
         self.request_allocation();
     }
 
-    pub(super) fn expire_frameworks(&mut self) {
-        let now = self.now;
-        let over: Vec<_> = self
-            .frameworks
-            .iter()
-            .filter(|(_, f)| matches!(f.connection, Connection::Away { until } if until <= now))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in over {
-            tracing::info!(framework = %id, "framework did not come back within its failover timeout");
-            self.remove_framework(&id);
+    /// Heartbeats, and the end of those who did not come back.
+    pub(super) fn serve_framework_timers(&mut self) {
+        while let Some(id) = self.framework_timers.pop(self.now) {
+            if self.frameworks.get(&id).is_some_and(Framework::is_subscribed) {
+                self.heartbeat(&id);
+            } else {
+                tracing::info!(framework = %id, "framework did not come back in time");
+                self.remove_framework(&id);
+            }
         }
     }
 }

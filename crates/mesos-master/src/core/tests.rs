@@ -1,6 +1,8 @@
 //! Scenarios: what happens, line by line, and what the master does about it.
 
 mod agents;
+mod explain;
+mod operator;
 mod random;
 
 use std::fmt::Write as _;
@@ -45,6 +47,9 @@ fn settings() -> Settings {
         max_completed_tasks_per_framework: 3,
         weights: BTreeMap::new(),
         roles: BTreeSet::new(),
+        agent_reregister_timeout: Time::from_secs(600),
+        filter_gpu_resources: true,
+        acls: Acls::default(),
     }
 }
 
@@ -284,6 +289,8 @@ fn shown(action: &Action) -> String {
         Action::CloseStream { stream } => format!("{stream}: closed"),
         Action::ToAgent { link, message } => format!("L{}: {}", link.0, ordered(message)),
         Action::CloseLink { link } => format!("L{}: closed", link.0),
+        Action::Store { .. } => String::new(),
+        Action::Publish { event } => format!("published {}", event.r#type()),
     }
 }
 
@@ -343,6 +350,9 @@ fn ordered(message: &ToAgent) -> String {
     }
     if let Some(refused) = &message.refused {
         return format!("refused: {}", refused.reason);
+    }
+    if let Some(checkpoint) = &message.checkpoint {
+        return format!("checkpoint {}", Resources::from(checkpoint.resources.as_slice()));
     }
     if message.ping.is_some() {
         return "ping".into();

@@ -1,9 +1,11 @@
 //! News of tasks: made here, or brought by agents and passed on.
 
+use std::sync::Arc;
+
 use mesos_api::agent_protocol::{ExecutorExited, FrameworkMessage, StatusUpdate};
 use mesos_api::scheduler::{Event, event};
 use mesos_api::task_status::{Reason, Source};
-use mesos_api::{AgentId, ExecutorId, FrameworkId, TaskId, TaskState, TaskStatus};
+use mesos_api::{AgentId, ExecutorId, FrameworkId, OperationStatus, TaskId, TaskState, TaskStatus};
 
 use super::Master;
 use crate::allocator::Time;
@@ -60,6 +62,7 @@ impl Master {
     pub(super) fn status_update(&mut self, agent_id: &AgentId, update: StatusUpdate) {
         let StatusUpdate { framework_id, mut status } = update;
         self.counters.status_updates += 1;
+        self.note_drain(agent_id, &framework_id, &mut status);
         status.agent_id.get_or_insert_with(|| agent_id.clone());
         let Some(framework) = self.frameworks.get_mut(&framework_id) else {
             self.counters.invalid_status_updates += 1;
@@ -70,12 +73,17 @@ impl Master {
         };
         match framework.tasks.get_mut(&status.task_id) {
             Some(record) if record.task.agent_id == *agent_id => {
-                if !record.state().is_terminal() {
+                if record.state().is_terminal() {
+                    // An earlier update than the end that is known, of a task the agent brought along.
+                    let task = Arc::make_mut(&mut record.task);
+                    task.status_update_state = Some(status.state);
+                } else {
                     record.note(&status);
                 }
                 record.unacknowledged = status.uuid.is_some().then(|| status.clone());
                 let ended = record.state().is_terminal();
-                let task_id = status.task_id.clone();
+                let (task_id, state) = (status.task_id.clone(), record.task.state());
+                self.publish_task_updated(&framework_id, &status, state);
                 self.send_status(&framework_id, status);
                 if ended {
                     self.release_task(&framework_id, &task_id);
@@ -98,7 +106,7 @@ impl Master {
         if !resources.is_empty() {
             *self.counters.ended_tasks.entry(record.state().name()).or_default() += 1;
         }
-        self.recover(id, &agent_id, &resources);
+        self.recover_used(id, &agent_id, &resources);
         if nothing_to_acknowledge {
             self.complete_task(id, task_id);
         }
@@ -114,6 +122,8 @@ impl Master {
         } else {
             record.note(&status);
             record.unacknowledged = None;
+            let state = record.task.state();
+            self.publish_task_updated(id, &status, state);
             self.send_status(id, status);
         }
         self.release_task(id, &task_id);
@@ -139,8 +149,11 @@ impl Master {
     ) {
         let key = (agent_id.clone(), executor_id.clone());
         let record = self.frameworks.get_mut(id).and_then(|f| f.executors.remove(&key));
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.executors.remove(&(id.clone(), executor_id.clone()));
+        }
         if let Some(record) = record {
-            self.recover(id, agent_id, &record.resources);
+            self.recover_used(id, agent_id, &record.resources);
         }
     }
 
@@ -148,6 +161,15 @@ impl Master {
         let event = Event {
             r#type: Some(event::Type::Failure.into()),
             failure: Some(failure),
+            ..Event::default()
+        };
+        self.send(id, event);
+    }
+
+    pub(super) fn send_operation_status(&mut self, id: &FrameworkId, status: OperationStatus) {
+        let event = Event {
+            r#type: Some(event::Type::UpdateOperationStatus.into()),
+            update_operation_status: Some(event::UpdateOperationStatus { status }),
             ..Event::default()
         };
         self.send(id, event);

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use mesos_api::framework_info::CapabilityType;
+use mesos_api::scheduler::OfferConstraints;
 use mesos_api::{
     AgentId, CommandInfo, ExecutorInfo, FrameworkInfo, Resources, TaskInfo, container_info,
     executor_info,
 };
+
+use crate::allocator::Allocator;
 
 /// Longest failover timeout: what a signed 64-bit number of nanoseconds holds.
 pub(super) const MAXIMUM_FAILOVER_SECONDS: f64 = 9.2e9;
@@ -56,7 +59,16 @@ pub(super) fn framework(
     Ok(())
 }
 
-fn role(name: &str) -> Result<(), String> {
+/// Patterns of offer constraints must be patterns.
+pub(super) fn constraints(constraints: Option<&OfferConstraints>) -> Result<(), String> {
+    match constraints.map(Allocator::check_constraints) {
+        Some(Err(problem)) => Err(format!("Offer constraints are not valid: {problem}")),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+/// Checks the name of a role.
+pub(super) fn role(name: &str) -> Result<(), String> {
     let invalid =
         |problem: String| Err(format!("'FrameworkInfo.role' is not a valid role: {problem}"));
     if name == "*" {

@@ -83,7 +83,32 @@ impl Server {
         &self,
         headers: &HeaderMap,
     ) -> Result<Option<String>, Response<Body>> {
-        if !self.options.authenticate_http_frameworks {
+        self.authenticate(self.options.authenticate_http_frameworks, headers, "scheduler")
+    }
+
+    /// The principal of who asks something.
+    pub(crate) fn authenticate_readonly(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<String>, Response<Body>> {
+        self.authenticate(self.options.authenticate_http_readonly, headers, "readonly")
+    }
+
+    /// The principal of who changes something.
+    pub(crate) fn authenticate_readwrite(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<String>, Response<Body>> {
+        self.authenticate(self.options.authenticate_http_readwrite, headers, "readwrite")
+    }
+
+    fn authenticate(
+        &self,
+        required: bool,
+        headers: &HeaderMap,
+        realm: &str,
+    ) -> Result<Option<String>, Response<Body>> {
+        if !required {
             return Ok(None);
         }
         let claim =
@@ -92,10 +117,10 @@ impl Server {
             Some((principal, secret)) if self.knows(&principal, &secret) => Ok(Some(principal)),
             Some(_) | None => {
                 let mut refused = text(StatusCode::UNAUTHORIZED, "");
-                refused.headers_mut().insert(
-                    WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Basic realm=\"mesos-master-scheduler\""),
-                );
+                let realm = format!("Basic realm=\"mesos-master-{realm}\"");
+                if let Ok(realm) = HeaderValue::from_str(&realm) {
+                    refused.headers_mut().insert(WWW_AUTHENTICATE, realm);
+                }
                 Err(refused)
             }
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use mesos_api::FrameworkId;
+use mesos_api::json::JsonValue as _;
+use mesos_api::{AgentId, FrameworkId, Resources, WeightInfo, WireFormat};
 use serde_json::{Value, json};
 
-use super::scheduler_api::respond;
-use super::{Body, Server, method_not_allowed, read_body, text, typed, views};
-use crate::core::Snapshot;
+use super::operator_api::operate;
+use super::{Body, Server, files, method_not_allowed, read_body, text, typed, views};
+use crate::core::{Operation, Snapshot};
 use crate::service::Input;
 
 /// Tasks in one answer of `/tasks`, if no limit is asked for.
@@ -22,12 +23,30 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
         "/health" => return text(StatusCode::OK, ""),
         "/version" => views::version(),
         "/flags" => views::flags(&server.options),
+        "/maintenance/schedule" | "/maintenance/status" => json!({}),
+        "/explain" => match explain(&query, server).await {
+            Ok(answer) => answer,
+            Err(refused) => return refused,
+        },
+        "/files/browse" | "/files/read" | "/files/download" | "/files/debug" => {
+            match file(path, &query, server) {
+                Ok(answer) | Err(answer) => return answer,
+            }
+        }
         "/state" | "/state-summary" | "/slaves" | "/frameworks" | "/tasks" | "/roles"
-        | "/metrics/snapshot" => {
-            let Some(snapshot) = server.service.ask(Input::Snapshot).await else {
-                return text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
+        | "/weights" | "/quota" | "/metrics/snapshot" => {
+            let snapshot = match server.snapshot().await {
+                Ok(snapshot) => snapshot,
+                Err(stopping) => return stopping,
             };
-            document(path, &snapshot, &query, server)
+            let (path, query, server) = (path.to_owned(), query.clone(), Arc::clone(server));
+            // Large answers are made beside the connections.
+            let made =
+                tokio::task::spawn_blocking(move || document(&path, &snapshot, &query, &server));
+            match made.await {
+                Ok(answer) => answer,
+                Err(_) => return text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping"),
+            }
         }
         _ => return text(StatusCode::NOT_FOUND, "Not found"),
     };
@@ -39,6 +58,83 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
         }
         Some(_) => text(StatusCode::BAD_REQUEST, "jsonp takes the name of a function"),
     }
+}
+
+/// `/explain?framework=ID`, or of all frameworks.
+async fn explain(
+    query: &BTreeMap<String, String>,
+    server: &Arc<Server>,
+) -> Result<Value, Response<Body>> {
+    let wanted = query.get("framework").or(query.get("framework_id"));
+    let id = wanted.map(|id| FrameworkId::from(id.as_str()));
+    let asked = server.service.ask(|answer| Input::Explain(id, answer)).await;
+    let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
+    let reasons = asked.ok_or_else(stopping)?;
+    if let Some(id) = wanted.filter(|_| reasons.is_empty()) {
+        return Err(text(StatusCode::NOT_FOUND, &format!("No framework has the id '{id}'")));
+    }
+    Ok(json!({ "frameworks": reasons.iter().map(views::reasons).collect::<Vec<_>>() }))
+}
+
+/// The older files API.
+fn file(
+    path: &str,
+    query: &BTreeMap<String, String>,
+    server: &Server,
+) -> Result<Response<Body>, Response<Body>> {
+    if path == "/files/debug" {
+        let log = server.options.log_dir.as_ref().map(|folder| folder.join(files::LOG_FILE));
+        let known: serde_json::Map<String, Value> = log
+            .map(|file| (files::LOG_PATH.to_owned(), Value::from(file.display().to_string())))
+            .into_iter()
+            .collect();
+        return Ok(typed(StatusCode::OK, "application/json", Value::Object(known).to_string()));
+    }
+    let Some(wanted) = query.get("path").filter(|path| !path.is_empty()) else {
+        return Err(text(StatusCode::BAD_REQUEST, "Expecting 'path=value' in query.\n"));
+    };
+    let number = |name: &str| -> Result<Option<i64>, Response<Body>> {
+        let Some(text_of) = query.get(name) else { return Ok(None) };
+        let parsed = text_of.parse().map(Some);
+        parsed.map_err(|_| {
+            text(StatusCode::BAD_REQUEST, &format!("Failed to parse {name}: '{text_of}'"))
+        })
+    };
+    let answer = match path {
+        "/files/browse" => {
+            let all = files::list(wanted, server)?;
+            Value::Array(all.iter().map(views::file).collect())
+        }
+        "/files/download" => {
+            let (mut offset, mut all) = (0, Vec::new());
+            loop {
+                let (_, part) = files::read(wanted, offset, None, server)?;
+                if part.is_empty() {
+                    let octets = "application/octet-stream";
+                    return Ok(super::typed_bytes(StatusCode::OK, octets, all.into()));
+                }
+                offset += part.len() as u64;
+                all.extend(part);
+            }
+        }
+        _ => match number("offset")? {
+            Some(offset) if offset < -1 => {
+                let message = format!("Negative offset provided: {offset}");
+                return Err(text(StatusCode::BAD_REQUEST, &message));
+            }
+            Some(-1) => {
+                let (size, _) = files::read(wanted, 0, Some(0), server)?;
+                json!({ "data": "", "offset": size })
+            }
+            offset => {
+                let offset = u64::try_from(offset.unwrap_or(0)).unwrap_or(0);
+                let length = number("length")?.and_then(|length| u64::try_from(length).ok());
+                let (_, data) = files::read(wanted, offset, length, server)?;
+                json!({ "data": String::from_utf8_lossy(&data), "offset": offset })
+            }
+        },
+    };
+    Ok(typed(StatusCode::OK, "application/json", answer.to_string()))
 }
 
 fn document(
@@ -71,6 +167,9 @@ fn document(
         }
         "/tasks" => tasks(snapshot, query),
         "/roles" => views::roles(snapshot),
+        "/weights" => views::weights(snapshot),
+        "/quota" => views::quotas(snapshot),
+        "/state-summary" => views::summary(snapshot, server),
         "/metrics/snapshot" => views::metrics(snapshot),
         _ => views::state(snapshot, server),
     }
@@ -96,29 +195,72 @@ fn tasks(snapshot: &Snapshot, query: &BTreeMap<String, String>) -> Value {
     }
     let page =
         tasks.into_iter().skip(number("offset", 0)).take(number("limit", DEFAULT_TASK_LIMIT));
-    json!({ "tasks": page.map(views::task).collect::<Vec<_>>() })
+    json!({ "tasks": page.map(|task| views::task(task)).collect::<Vec<_>>() })
 }
 
-/// `POST /teardown` with `frameworkId=…`.
-pub(super) async fn teardown(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
+/// `POST /teardown` with `frameworkId=…`; `/reserve` and `/unreserve` with `slaveId=…` and
+/// `resources=` in JSON.
+pub(super) async fn post(
+    path: &str,
+    request: Request<Incoming>,
+    server: &Arc<Server>,
+) -> Response<Body> {
     if request.method() != Method::POST {
         return method_not_allowed("POST", request.method());
     }
-    let body = match read_body(request.into_body()).await {
-        Ok(body) => body,
-        Err(answer) => return answer,
+    match posted(path, request, server).await {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+async fn posted(
+    path: &str,
+    request: Request<Incoming>,
+    server: &Arc<Server>,
+) -> Result<Response<Body>, Response<Body>> {
+    let principal = server.authenticate_readwrite(request.headers())?;
+    let form = query_of(&String::from_utf8_lossy(&read_body(request.into_body()).await?));
+    let part = |name: &str| {
+        form.get(name).ok_or_else(|| {
+            let message = format!("Missing '{name}' query parameter in the request body");
+            text(StatusCode::BAD_REQUEST, &message)
+        })
     };
-    let form = query_of(&String::from_utf8_lossy(&body));
-    let Some(id) = form.get("frameworkId") else {
-        return text(
-            StatusCode::BAD_REQUEST,
-            "Missing 'frameworkId' query parameter in the request body",
-        );
+    let operation = if path == "/teardown" {
+        Operation::Teardown(FrameworkId::from(part("frameworkId")?.as_str()))
+    } else {
+        let agent_id = AgentId::from(part("slaveId")?.as_str());
+        let resources = Resources::parse(part("resources")?, "*")
+            .map_err(|error| text(StatusCode::BAD_REQUEST, &error.to_string()))?
+            .to_wire(WireFormat::PostRefinement);
+        if path == "/reserve" {
+            Operation::Reserve { agent_id, resources }
+        } else {
+            Operation::Unreserve { agent_id, resources }
+        }
     };
-    let framework_id = FrameworkId::from(id.as_str());
-    match server.service.ask(|answer| Input::Teardown { framework_id, answer }).await {
-        Some(answer) => respond(answer),
-        None => text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping"),
+    operate(operation, principal, server).await
+}
+
+/// `PUT /weights` with `[{"role": …, "weight": …}]`.
+pub(super) async fn put_weights(
+    request: Request<Incoming>,
+    server: &Arc<Server>,
+) -> Response<Body> {
+    let change = async {
+        let principal = server.authenticate_readwrite(request.headers())?;
+        let body = read_body(request.into_body()).await?;
+        let bad = |error: String| text(StatusCode::BAD_REQUEST, &error);
+        let json: Value = serde_json::from_slice(&body).map_err(|error| {
+            bad(format!("Failed to parse update weights request JSON: {error}"))
+        })?;
+        let all = json.as_array().ok_or_else(|| bad("Expecting a JSON array".to_owned()))?;
+        let weights: Result<Vec<_>, _> = all.iter().map(WeightInfo::from_json).collect();
+        let weights = weights.map_err(|error| bad(error.to_string()))?;
+        operate(Operation::UpdateWeights(weights), principal, server).await
+    };
+    match change.await {
+        Ok(answer) | Err(answer) => answer,
     }
 }
 

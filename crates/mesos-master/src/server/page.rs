@@ -105,8 +105,8 @@ fn offers(html: &mut String, snapshot: &Snapshot) {
         vec![
             offer.id.value.clone(),
             offer.framework_id.value.clone(),
-            offer.hostname.clone(),
-            short(&Resources::from(offer.resources.as_slice())),
+            offer.agent_id.value.clone(),
+            short(&offer.resources),
         ]
     });
     table(

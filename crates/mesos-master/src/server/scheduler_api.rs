@@ -20,8 +20,8 @@ use super::{Body, Server, method_not_allowed, read_body, text};
 use crate::core::{Answer, StreamId};
 use crate::service::{Format, Input, OUTPUT_QUEUE};
 
-const JSON: &str = "application/json";
-const PROTOBUF: &str = "application/x-protobuf";
+pub(super) const JSON: &str = "application/json";
+pub(super) const PROTOBUF: &str = "application/x-protobuf";
 const STREAM_ID: &str = "Mesos-Stream-Id";
 
 pub(super) async fn handle(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
@@ -53,6 +53,9 @@ async fn answer(
         let subscribe = call.subscribe.unwrap_or_default();
         return subscribed(subscribe, principal, format, server).await;
     }
+    if call.r#type() == Type::ReconcileOperations {
+        accepted_format(&head.headers)?;
+    }
     let answer = server
         .service
         .ask(|answer| Input::Call { call, stream, principal, answer })
@@ -72,16 +75,18 @@ pub(super) fn respond(answer: Answer) -> Response<Body> {
         Answer::Done => text(StatusCode::OK, ""),
         Answer::Bad(message) => bad(&message),
         Answer::Forbidden(message) => text(StatusCode::FORBIDDEN, &message),
+        Answer::NotFound(message) => text(StatusCode::NOT_FOUND, &message),
+        Answer::Conflict(message) => text(StatusCode::CONFLICT, &message),
         Answer::NotImplemented(message) => text(StatusCode::NOT_IMPLEMENTED, &message),
     }
 }
 
-fn bad(message: &str) -> Response<Body> {
+pub(super) fn bad(message: &str) -> Response<Body> {
     text(StatusCode::BAD_REQUEST, message)
 }
 
 /// Exactly one of two types, without parameters.
-fn content_format(headers: &HeaderMap) -> Result<Format, Response<Body>> {
+pub(super) fn content_format(headers: &HeaderMap) -> Result<Format, Response<Body>> {
     match headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
         None => Err(bad("Expecting 'Content-Type' to be present")),
         Some(found) if found == JSON.as_bytes() => Ok(Format::Json),
@@ -94,7 +99,7 @@ fn content_format(headers: &HeaderMap) -> Result<Format, Response<Body>> {
 }
 
 /// JSON first, if both are accepted, as Mesos does.
-fn accepted_format(headers: &HeaderMap) -> Result<Format, Response<Body>> {
+pub(super) fn accepted_format(headers: &HeaderMap) -> Result<Format, Response<Body>> {
     let accepted: Vec<String> = headers
         .get_all(ACCEPT)
         .iter()

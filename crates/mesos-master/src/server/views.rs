@@ -1,15 +1,20 @@
 //! JSON of the endpoints, with the names old tools know (`slave_id` and the like).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use mesos_api::agent_info::CapabilityType;
 use mesos_api::duration::format_duration;
 use mesos_api::json::JsonValue as _;
 use mesos_api::resources::reservation_role;
-use mesos_api::{Attribute, Resources, Task, TaskState, ValueType, WireFormat};
+use mesos_api::{Attribute, FileInfo, Resources, Task, TaskState, ValueType, WireFormat};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use crate::core::{AgentView, FrameworkView, Snapshot};
+use crate::core::publish::AGENT_CAPABILITIES;
+use crate::core::{
+    AgentView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Reason, Snapshot,
+};
 use crate::options::MasterOptions;
 
 /// The version of Mesos whose API this is.
@@ -20,10 +25,17 @@ pub(super) fn version() -> Value {
 }
 
 pub(super) fn flags(options: &MasterOptions) -> Value {
-    let mut flags = Map::new();
-    let mut put = |name: &str, value: String| {
-        flags.insert(name.to_owned(), Value::from(value));
-    };
+    let flags: Map<String, Value> = flag_values(options)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect();
+    json!({ "flags": flags })
+}
+
+/// Flags by name.
+pub(super) fn flag_values(options: &MasterOptions) -> Vec<(&'static str, String)> {
+    let mut flags = Vec::new();
+    let mut put = |name: &'static str, value: String| flags.push((name, value));
     put("ip", options.ip.to_string());
     put("port", options.port.to_string());
     put("allocation_interval", format_duration(options.allocation_interval));
@@ -33,6 +45,10 @@ pub(super) fn flags(options: &MasterOptions) -> Value {
     put("max_completed_tasks_per_framework", options.max_completed_tasks_per_framework.to_string());
     put("authenticate_http_frameworks", options.authenticate_http_frameworks.to_string());
     put("authenticate_agents", options.authenticate_agents.to_string());
+    put("authenticate_http_readonly", options.authenticate_http_readonly.to_string());
+    put("authenticate_http_readwrite", options.authenticate_http_readwrite.to_string());
+    put("agent_reregister_timeout", format_duration(options.agent_reregister_timeout));
+    put("filter_gpu_resources", options.filter_gpu_resources.to_string());
     let optional = [
         ("hostname", options.hostname.clone()),
         ("advertise_ip", options.advertise_ip.map(|ip| ip.to_string())),
@@ -40,13 +56,15 @@ pub(super) fn flags(options: &MasterOptions) -> Value {
         ("log_dir", options.log_dir.as_ref().map(|path| path.display().to_string())),
         ("offer_timeout", options.offer_timeout.map(format_duration)),
         ("cluster", options.cluster.clone()),
+        ("zk", options.zk.clone()),
+        ("acls", options.acls.clone()),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
             put(name, value);
         }
     }
-    json!({ "flags": flags })
+    flags
 }
 
 /// Scalars by name with the usual ones always there, ranges and sets as text.
@@ -118,9 +136,9 @@ pub(super) fn agent(agent: &AgentView) -> Value {
         "reserved_resources": by_reservation(&agent.total),
         "unreserved_resources": resources(&agent.total.unreserved()),
         "active": agent.active,
-        "deactivated": false,
+        "deactivated": agent.deactivated,
         "version": agent.version,
-        "capabilities": ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT"],
+        "capabilities": AGENT_CAPABILITIES.map(CapabilityType::name),
         "used_resources_full": full(&agent.used),
         "offered_resources_full": full(&agent.offered),
         "unreserved_resources_full": full(&agent.total.unreserved()),
@@ -135,7 +153,72 @@ pub(super) fn agent(agent: &AgentView) -> Value {
     if let Some(reregistered) = agent.reregistered {
         view["reregistered_time"] = Value::from(reregistered.as_secs_f64());
     }
+    if let Some(drain) = &agent.drain {
+        let state = if drain.done { "DRAINED" } else { "DRAINING" };
+        view["drain_info"] = json!({ "state": state, "config": drain.config.to_json() });
+        view["estimated_drain_start_time_seconds"] = Value::from(drain.since.as_secs_f64());
+    }
     view
+}
+
+/// An agent that did not return since the master started.
+pub(super) fn lost_agent(agent: &LostAgentView) -> Value {
+    let total = Resources::from(agent.info.resources.as_slice());
+    json!({
+        "id": agent.id.value,
+        "hostname": agent.info.hostname,
+        "port": agent.info.port(),
+        "attributes": attributes(&agent.info.attributes),
+        "resources": resources(&total),
+    })
+}
+
+pub(super) fn weights(snapshot: &Snapshot) -> Value {
+    let weights = snapshot.weights.iter();
+    weights.map(|(role, weight)| json!({ "role": role, "weight": weight })).collect()
+}
+
+pub(super) fn quotas(snapshot: &Snapshot) -> Value {
+    let configs = snapshot.quotas.iter().map(|quota| quota.config.to_json());
+    json!({ "configs": configs.collect::<Vec<_>>(), "infos": [] })
+}
+
+/// A file as the older API tells of it.
+pub(super) fn file(file: &FileInfo) -> Value {
+    let mode = file.mode();
+    let bit = |bit: u32, letter: char| if mode & bit == 0 { '-' } else { letter };
+    let mut text = String::from(if mode & 0o40000 == 0 { "-" } else { "d" });
+    for shift in [6, 3, 0] {
+        text.extend([bit(4 << shift, 'r'), bit(2 << shift, 'w'), bit(1 << shift, 'x')]);
+    }
+    json!({
+        "path": file.path,
+        "nlink": file.nlink(),
+        "size": file.size(),
+        "mtime": file.mtime.as_ref().map_or(0, |time| time.nanoseconds / 1_000_000_000),
+        "mode": text,
+        "uid": file.uid(),
+        "gid": file.gid(),
+    })
+}
+
+/// Why a framework has offers or not.
+pub(super) fn reasons(reasons: &FrameworkReasons) -> Value {
+    let one = |reason: &Reason| json!({ "code": reason.code(), "message": reason.to_string() });
+    let agents = reasons.agents.iter().map(|agent| {
+        json!({
+            "agent_id": agent.agent_id.value,
+            "hostname": agent.hostname,
+            "role": agent.role,
+            "reason": one(&agent.reason),
+        })
+    });
+    json!({
+        "framework_id": reasons.framework_id.value,
+        "name": reasons.name,
+        "reason": reasons.in_general.as_ref().map(one),
+        "agents": agents.collect::<Vec<_>>(),
+    })
 }
 
 pub(super) fn task(task: &Task) -> Value {
@@ -184,7 +267,7 @@ pub(super) fn task(task: &Task) -> Value {
 
 pub(super) fn framework(framework: &FrameworkView) -> Value {
     let info = &framework.info;
-    let tasks = |tasks: &[Task]| -> Value { tasks.iter().map(task).collect() };
+    let tasks = |tasks: &[Arc<Task>]| -> Value { tasks.iter().map(|t| task(t)).collect() };
     let mut sum = framework.used.clone();
     sum.add_all(&framework.offered);
     let capabilities: Vec<_> = info.capabilities.iter().map(|c| c.r#type().name()).collect();
@@ -200,7 +283,7 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
         "checkpoint": info.checkpoint(),
         "active": framework.connected,
         "connected": framework.connected,
-        "recovered": false,
+        "recovered": framework.recovered,
         "registered_time": framework.registered.as_secs_f64(),
         "unregistered_time": framework.unregistered.map_or(0.0, |time| time.as_secs_f64()),
         "resources": resources(&sum),
@@ -222,7 +305,7 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
     if let Some(labels) = &info.labels {
         view["labels"] = labels.to_json()["labels"].take();
     }
-    view["offers"] = framework.offers.iter().map(offer).collect();
+    view["offers"] = framework.offers.iter().map(|record| offer(record)).collect();
     view["executors"] = framework
         .executors
         .iter()
@@ -241,13 +324,13 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
     view
 }
 
-fn offer(offer: &mesos_api::Offer) -> Value {
+fn offer(offer: &OfferRecord) -> Value {
     json!({
         "id": offer.id.value,
         "framework_id": offer.framework_id.value,
         "slave_id": offer.agent_id.value,
-        "resources": resources(&Resources::from(offer.resources.as_slice())),
-        "allocation_info": { "role": offer.allocation_info.as_ref().map_or("*", |info| info.role()) },
+        "resources": resources(&offer.resources),
+        "allocation_info": { "role": offer.role },
     })
 }
 
@@ -310,7 +393,7 @@ pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
         "id": info.id,
         "pid": info.pid(),
         "hostname": info.hostname(),
-        "capabilities": ["AGENT_UPDATE"],
+        "capabilities": ["AGENT_UPDATE", "AGENT_DRAINING"],
         "activated_slaves": active as f64,
         "deactivated_slaves": (snapshot.agents.len() - active) as f64,
         "unreachable_slaves": snapshot.unreachable_agents.len() as f64,
@@ -320,7 +403,7 @@ pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
         },
         "flags": flags(&server.options)["flags"].take(),
         "slaves": snapshot.agents.iter().map(agent).collect::<Vec<_>>(),
-        "recovered_slaves": [],
+        "recovered_slaves": snapshot.recovered_agents.iter().map(lost_agent).collect::<Vec<_>>(),
         "frameworks": snapshot.frameworks.iter().map(framework).collect::<Vec<_>>(),
         "completed_frameworks":
             snapshot.completed_frameworks.iter().map(framework).collect::<Vec<_>>(),
@@ -336,10 +419,71 @@ pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
     view
 }
 
+/// Only what overviews show: no tasks, but their numbers.
+pub(super) fn summary(snapshot: &Snapshot, server: &Server) -> Value {
+    let info = &snapshot.master_info;
+    let mut tasks: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+    let all = snapshot.frameworks.iter().flat_map(|framework| &framework.tasks);
+    for task in all {
+        let state = task.state().name().to_owned();
+        *tasks.entry(&task.agent_id.value).or_default().entry(state).or_default() += 1;
+    }
+    let agents = snapshot.agents.iter().map(|agent| {
+        let mut view = json!({
+            "id": agent.id.value,
+            "hostname": agent.info.hostname,
+            "port": agent.info.port(),
+            "pid": format!("slave(1)@{}:{}", agent.ip, agent.info.port()),
+            "attributes": attributes(&agent.info.attributes),
+            "registered_time": agent.registered.as_secs_f64(),
+            "resources": resources(&agent.total),
+            "used_resources": resources(&agent.used),
+            "offered_resources": resources(&agent.offered),
+            "active": agent.active,
+            "version": agent.version,
+        });
+        for (state, count) in tasks.get(agent.id.value.as_str()).into_iter().flatten() {
+            view[state.as_str()] = Value::from(*count);
+        }
+        view
+    });
+    let frameworks = snapshot.frameworks.iter().map(|framework| {
+        let mut view = json!({
+            "id": framework.id.value,
+            "name": framework.info.name,
+            "hostname": framework.info.hostname(),
+            "webui_url": framework.info.webui_url(),
+            "active": framework.connected,
+            "used_resources": resources(&framework.used),
+            "offered_resources": resources(&framework.offered),
+        });
+        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+        for task in &framework.tasks {
+            *states.entry(task.state().name()).or_default() += 1;
+        }
+        for (state, count) in states {
+            view[state] = Value::from(count);
+        }
+        view
+    });
+    json!({
+        "hostname": info.hostname(),
+        "cluster": server.options.cluster,
+        "slaves": agents.collect::<Vec<_>>(),
+        "frameworks": frameworks.collect::<Vec<_>>(),
+    })
+}
+
 pub(super) fn metrics(snapshot: &Snapshot) -> Value {
-    let mut metrics = Map::new();
+    let values = metric_values(snapshot).into_iter();
+    Value::Object(values.map(|(name, value)| (name, Value::from(value))).collect())
+}
+
+/// Metrics by name.
+pub(super) fn metric_values(snapshot: &Snapshot) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
     let mut put = |name: String, value: f64| {
-        metrics.insert(name, Value::from(value));
+        metrics.insert(name, value);
     };
     put("master/elected".into(), 1.0);
     put("master/uptime_secs".into(), snapshot.now.saturating_sub(snapshot.started).as_secs_f64());
@@ -357,6 +501,9 @@ pub(super) fn metrics(snapshot: &Snapshot) -> Value {
     let offers: usize = snapshot.frameworks.iter().map(|f| f.offers.len()).sum();
     put("master/outstanding_offers".into(), offers as f64);
     put("master/offers_rescinded".into(), snapshot.counters.offers_rescinded as f64);
+    put("master/slave_registrations".into(), snapshot.counters.agent_registrations as f64);
+    put("master/slave_reregistrations".into(), snapshot.counters.agent_reregistrations as f64);
+    put("master/recovered_slaves".into(), snapshot.recovered_agents.len() as f64);
     put("allocator/mesos/allocation_runs".into(), snapshot.counters.allocation_runs as f64);
     put(
         "master/valid_status_updates".into(),
@@ -389,8 +536,21 @@ pub(super) fn metrics(snapshot: &Snapshot) -> Value {
         put(format!("master/{name}_total"), total);
         put(format!("master/{name}_used"), used);
         put(format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
+        put(format!("allocator/mesos/resources/{name}/total"), total);
+        let offered: f64 = snapshot.agents.iter().map(|agent| agent.offered.scalar(name)).sum();
+        put(format!("allocator/mesos/resources/{name}/offered_or_allocated"), used + offered);
     }
-    Value::Object(metrics)
+    for (role, share) in &snapshot.shares {
+        put(format!("allocator/mesos/roles/{role}/shares/dominant"), *share);
+    }
+    for quota in &snapshot.quotas {
+        for (name, held) in &quota.held {
+            let role = &quota.config.role;
+            put(format!("allocator/mesos/quota/roles/{role}/resources/{name}/consumed"), *held);
+        }
+    }
+    put("allocator/mesos/offer_filters/active".into(), snapshot.filters as f64);
+    metrics
 }
 
 /// Calls are counted under the names of the messages that once carried them.

@@ -267,7 +267,9 @@ fn reservations_are_made_and_given_up() {
         s: HEARTBEAT
         L0: registered M-S0
         s: OFFERS M-O0@M-S0 cpus:4; mem:400
+        L0: checkpoint cpus(dev):1.5
         s: OFFERS M-O1@M-S0 cpus:2.5; mem:400; cpus(dev):1.5
+        L0: checkpoint {}
         s: OFFERS M-O2@M-S0 cpus:4; mem:400
     "#]]);
 }

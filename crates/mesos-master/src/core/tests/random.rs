@@ -95,7 +95,7 @@ impl World {
                     })
                     .collect();
                 let accept = call::Accept {
-                    offer_ids: vec![offer.id],
+                    offer_ids: vec![offer.id.clone()],
                     operations: vec![Operation::launch_tasks(tasks)],
                     filters: Some(Filters { refuse_seconds: Some(refuse) }),
                 };
@@ -199,7 +199,8 @@ proptest! {
         // Once every framework is gone, everything is free.
         let ids: Vec<_> = world.master.frameworks.keys().cloned().collect();
         for framework_id in ids {
-            world.handle(Event::Teardown { request: RequestId(0), framework_id });
+            let operation = crate::core::Operation::Teardown(framework_id);
+            world.handle(Event::Operate { request: RequestId(0), operation, principal: None });
         }
         for agent_id in world.master.agents.keys() {
             let free = world.master.allocator.free(agent_id).unwrap();

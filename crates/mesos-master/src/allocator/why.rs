@@ -1,0 +1,122 @@
+//! Why an agent's resources are not offered to a framework: the allocator's own reasons, as values.
+
+use std::fmt;
+
+use mesos_api::AgentId;
+
+use super::Time;
+use super::quota::Exhausted;
+
+/// What the allocator thinks of a framework's role and an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The framework's role.
+    pub role: String,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Why nothing is offered; none if an offer comes with the next run, unless somebody who holds less
+    /// comes first.
+    pub why: Option<WhyNot>,
+}
+
+/// Why there is no offer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WhyNot {
+    /// The framework is not connected.
+    Disconnected,
+    /// The framework wants no offers for the role.
+    Suppressed,
+    /// The agent takes no work: it is disconnected or deactivated.
+    AgentInactive,
+    /// The agent has GPUs, and the framework does not say that it knows them.
+    GpuUnaware,
+    /// Everything is held by tasks, executors or offers.
+    NothingFree,
+    /// What is free is reserved for other roles.
+    Reserved {
+        /// For which.
+        roles: Vec<String>,
+        /// By a framework or an operator, not by the agent's flags.
+        dynamic: bool,
+    },
+    /// What is free is less than is worth an offer.
+    TooLittle {
+        /// What there is too little of.
+        lacking: Vec<Lacking>,
+    },
+    /// The framework declined these resources.
+    Declined {
+        /// Until when.
+        until: Time,
+    },
+    /// The agent's attributes do not meet the framework's offer constraints.
+    Constraints,
+    /// The role, or one above it, holds as much as it may.
+    Quota(Exhausted),
+}
+
+/// A resource of which there is too little.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lacking {
+    /// Its name.
+    pub resource: String,
+    /// How much is free.
+    pub free: f64,
+    /// How much is worth an offer.
+    pub least: f64,
+}
+
+impl WhyNot {
+    /// A word for machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Disconnected => "FRAMEWORK_DISCONNECTED",
+            Self::Suppressed => "SUPPRESSED",
+            Self::AgentInactive => "AGENT_INACTIVE",
+            Self::GpuUnaware => "GPU_UNAWARE",
+            Self::NothingFree => "NOTHING_FREE",
+            Self::Reserved { dynamic: false, .. } => "RESERVED_FOR_OTHER_ROLE",
+            Self::Reserved { dynamic: true, .. } => "DYNAMICALLY_RESERVED",
+            Self::TooLittle { .. } => "TOO_LITTLE",
+            Self::Declined { .. } => "DECLINED",
+            Self::Constraints => "OFFER_CONSTRAINTS",
+            Self::Quota(_) => "QUOTA",
+        }
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str("the framework is not connected"),
+            Self::Suppressed => f.write_str("the framework suppressed offers for the role"),
+            Self::AgentInactive => f.write_str("the agent is disconnected or deactivated"),
+            Self::GpuUnaware => f.write_str(
+                "the agent has GPUs and the framework lacks the capability GPU_RESOURCES",
+            ),
+            Self::NothingFree => f.write_str("everything is held by tasks, executors or offers"),
+            Self::Reserved { roles, dynamic } => {
+                let kind = if *dynamic { "dynamically " } else { "" };
+                write!(f, "what is free is {kind}reserved for {}", roles.join(", "))
+            }
+            Self::TooLittle { lacking } => {
+                f.write_str("too little is free:")?;
+                for (index, lack) in lacking.iter().enumerate() {
+                    let separator = if index == 0 { " " } else { ", " };
+                    write!(f, "{separator}{} of {} {}", lack.free, lack.least, lack.resource)?;
+                }
+                Ok(())
+            }
+            Self::Declined { until } => {
+                write!(f, "the framework declined it until {:.3}", until.as_secs_f64())
+            }
+            Self::Constraints => {
+                f.write_str("the agent does not meet the framework's offer constraints")
+            }
+            Self::Quota(Exhausted { role, resource, limit, held }) => {
+                write!(f, "role {role} holds {held} of its limit of {limit} {resource}")
+            }
+        }
+    }
+}
