@@ -189,6 +189,13 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
     Ok(MasterHandle { addr, info, stopping, tasks })
 }
 
+/// The document of `/state`, as a master with default options writes it.
+#[must_use]
+pub fn state_json(snapshot: &core::Snapshot) -> Vec<u8> {
+    let head = server::views::state_head(snapshot, &MasterOptions::default());
+    server::state::text(snapshot, head)
+}
+
 /// JSON, or a path or URL of a file with it.
 fn read_acls(acls: Option<&str>) -> Result<Acls, StartError> {
     let Some(text) = acls else { return Ok(Acls::default()) };

@@ -6,8 +6,10 @@ mod endpoints;
 pub(crate) mod files;
 mod operator_api;
 mod page;
+mod sandbox;
 mod scheduler_api;
-mod views;
+pub(crate) mod state;
+pub(crate) mod views;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -141,6 +143,8 @@ async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Bod
             }
             match path {
                 "" => page::handle(server).await,
+                "/sandbox" => sandbox::page(request.uri()),
+                "/sandbox/read" => sandbox::read(request.uri(), server).await,
                 _ => endpoints::handle(path, request.uri(), server).await,
             }
         }

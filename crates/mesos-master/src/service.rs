@@ -37,6 +37,9 @@ const LARGEST_BATCH: usize = 256;
 /// master's time.
 const SNAPSHOT_PATIENCE: u32 = 20;
 
+/// Frameworks times agents explained at once without naming a framework: a few milliseconds.
+const MOST_EXPLAINED: usize = 20_000;
+
 /// Subscribers of the operator API, as many as in Mesos.
 const MOST_OBSERVERS: usize = 1000;
 
@@ -359,7 +362,11 @@ impl Service {
     fn explain(&self, framework_id: Option<FrameworkId>) -> Vec<FrameworkReasons> {
         match framework_id {
             Some(id) => self.core.explain(&id).into_iter().collect(),
-            None => self.core.framework_ids().filter_map(|id| self.core.explain(id)).collect(),
+            None => {
+                let most = (MOST_EXPLAINED / self.core.agent_count().max(1)).max(1);
+                let ids = self.core.framework_ids().take(most);
+                ids.filter_map(|id| self.core.explain(id)).collect()
+            }
         }
     }
 

@@ -131,6 +131,12 @@ impl Master {
         self.frameworks.keys()
     }
 
+    /// How many agents there are.
+    #[must_use]
+    pub fn agent_count(&self) -> usize {
+        self.agents.len()
+    }
+
     /// Explains a framework's offers, or their absence.
     #[must_use]
     pub fn explain(&self, id: &FrameworkId) -> Option<FrameworkReasons> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use mesos_api::json::JsonValue as _;
@@ -10,7 +11,9 @@ use mesos_api::{AgentId, FrameworkId, Resources, WeightInfo, WireFormat};
 use serde_json::{Value, json};
 
 use super::operator_api::operate;
-use super::{Body, Server, files, method_not_allowed, read_body, text, typed, views};
+use super::{
+    Body, Server, files, method_not_allowed, read_body, state, text, typed, typed_bytes, views,
+};
 use crate::core::{Operation, Snapshot};
 use crate::service::Input;
 
@@ -39,25 +42,39 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
                 Ok(snapshot) => snapshot,
                 Err(stopping) => return stopping,
             };
+            let wrapper = query.get("jsonp").cloned();
             let (path, query, server) = (path.to_owned(), query.clone(), Arc::clone(server));
             // Large answers are made beside the connections.
             let made =
                 tokio::task::spawn_blocking(move || document(&path, &snapshot, &query, &server));
             match made.await {
-                Ok(answer) => answer,
+                Ok(Document::Tree(answer)) => answer,
+                Ok(Document::Text(answer)) => return wrapped(&answer, wrapper.as_deref()),
                 Err(_) => return text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping"),
             }
         }
         _ => return text(StatusCode::NOT_FOUND, "Not found"),
     };
-    match query.get("jsonp") {
-        None => typed(StatusCode::OK, "application/json", answer.to_string()),
+    wrapped(answer.to_string().as_bytes(), query.get("jsonp").map(String::as_str))
+}
+
+/// JSON, or a call of a function with it.
+fn wrapped(json: &[u8], function: Option<&str>) -> Response<Body> {
+    match function {
+        None => typed_bytes(StatusCode::OK, "application/json", Bytes::copy_from_slice(json)),
         // Only a plain name may become code in a page.
         Some(name) if name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)) => {
-            typed(StatusCode::OK, "text/javascript", format!("{name}({answer});"))
+            let call = [name.as_bytes(), b"(", json, b");"].concat();
+            typed_bytes(StatusCode::OK, "text/javascript", call.into())
         }
         Some(_) => text(StatusCode::BAD_REQUEST, "jsonp takes the name of a function"),
     }
+}
+
+/// An answer as a tree, or written already because it is large.
+enum Document {
+    Tree(Value),
+    Text(Vec<u8>),
 }
 
 /// `/explain?framework=ID`, or of all frameworks.
@@ -142,8 +159,12 @@ fn document(
     snapshot: &Snapshot,
     query: &BTreeMap<String, String>,
     server: &Server,
-) -> Value {
-    match path {
+) -> Document {
+    Document::Tree(match path {
+        "/state" => {
+            let head = views::state_head(snapshot, &server.options);
+            return Document::Text(state::text(snapshot, head));
+        }
         "/slaves" => {
             let wanted = query.get("slave_id").or(query.get("agent_id"));
             let agents =
@@ -170,9 +191,8 @@ fn document(
         "/weights" => views::weights(snapshot),
         "/quota" => views::quotas(snapshot),
         "/state-summary" => views::summary(snapshot, server),
-        "/metrics/snapshot" => views::metrics(snapshot),
-        _ => views::state(snapshot, server),
-    }
+        _ => views::metrics(snapshot),
+    })
 }
 
 fn tasks(snapshot: &Snapshot, query: &BTreeMap<String, String>) -> Value {
@@ -265,7 +285,7 @@ pub(super) async fn put_weights(
 }
 
 /// Parts of a query or form, decoded.
-fn query_of(query: &str) -> BTreeMap<String, String> {
+pub(super) fn query_of(query: &str) -> BTreeMap<String, String> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

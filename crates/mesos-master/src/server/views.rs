@@ -1,19 +1,19 @@
 //! JSON of the endpoints, with the names old tools know (`slave_id` and the like).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use mesos_api::agent_info::CapabilityType;
 use mesos_api::duration::format_duration;
 use mesos_api::json::JsonValue as _;
-use mesos_api::resources::reservation_role;
-use mesos_api::{Attribute, FileInfo, Resources, Task, TaskState, ValueType, WireFormat};
+use mesos_api::{Attribute, FileInfo, Resources, Task, TaskState, ValueType};
 use serde_json::{Map, Value, json};
 
 use super::Server;
+use super::state::{AgentJson, FrameworkJson, TaskJson};
 use crate::core::publish::AGENT_CAPABILITIES;
 use crate::core::{
-    AgentView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Reason, Snapshot,
+    AgentView, DrainView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Reason,
+    Snapshot,
 };
 use crate::options::MasterOptions;
 
@@ -87,12 +87,7 @@ pub(super) fn resources(resources: &Resources) -> Value {
     Value::Object(object)
 }
 
-fn full(resources: &Resources) -> Value {
-    let wire = resources.to_wire(WireFormat::PostRefinement);
-    Value::Array(wire.iter().map(mesos_api::json::JsonValue::to_json).collect())
-}
-
-fn attributes(attributes: &[Attribute]) -> Value {
+pub(super) fn attributes(attributes: &[Attribute]) -> Value {
     let pairs = attributes.iter().map(|attribute| {
         let value = match attribute.r#type() {
             ValueType::Scalar => {
@@ -116,49 +111,20 @@ fn attributes(attributes: &[Attribute]) -> Value {
     Value::Object(pairs.collect())
 }
 
-fn by_reservation(all: &Resources) -> Value {
-    let roles: BTreeSet<_> = all.iter().filter_map(reservation_role).collect();
-    let parts = roles.iter().map(|role| ((*role).to_owned(), resources(&all.reserved(role))));
-    Value::Object(parts.collect())
+/// What our agents understand.
+pub(super) fn agent_capabilities() -> [&'static str; 4] {
+    AGENT_CAPABILITIES.map(CapabilityType::name)
+}
+
+/// That an agent is emptied.
+pub(super) fn drain(drain: &DrainView) -> (&'static str, Value) {
+    let state = if drain.done { "DRAINED" } else { "DRAINING" };
+    ("drain_info", json!({ "state": state, "config": drain.config.to_json() }))
 }
 
 pub(super) fn agent(agent: &AgentView) -> Value {
-    let mut view = json!({
-        "id": agent.id.value,
-        "hostname": agent.info.hostname,
-        "port": agent.info.port(),
-        "pid": format!("slave(1)@{}:{}", agent.ip, agent.info.port()),
-        "attributes": attributes(&agent.info.attributes),
-        "registered_time": agent.registered.as_secs_f64(),
-        "resources": resources(&agent.total),
-        "used_resources": resources(&agent.used),
-        "offered_resources": resources(&agent.offered),
-        "reserved_resources": by_reservation(&agent.total),
-        "unreserved_resources": resources(&agent.total.unreserved()),
-        "active": agent.active,
-        "deactivated": agent.deactivated,
-        "version": agent.version,
-        "capabilities": AGENT_CAPABILITIES.map(CapabilityType::name),
-        "used_resources_full": full(&agent.used),
-        "offered_resources_full": full(&agent.offered),
-        "unreserved_resources_full": full(&agent.total.unreserved()),
-    });
-    let reserved: Map<String, Value> = agent
-        .total
-        .iter()
-        .filter_map(reservation_role)
-        .map(|role| (role.to_owned(), full(&agent.total.reserved(role))))
-        .collect();
-    view["reserved_resources_full"] = Value::Object(reserved);
-    if let Some(reregistered) = agent.reregistered {
-        view["reregistered_time"] = Value::from(reregistered.as_secs_f64());
-    }
-    if let Some(drain) = &agent.drain {
-        let state = if drain.done { "DRAINED" } else { "DRAINING" };
-        view["drain_info"] = json!({ "state": state, "config": drain.config.to_json() });
-        view["estimated_drain_start_time_seconds"] = Value::from(drain.since.as_secs_f64());
-    }
-    view
+    // All keys are texts, so there is always a value.
+    serde_json::to_value(AgentJson(agent)).unwrap_or_default()
 }
 
 /// An agent that did not return since the master started.
@@ -222,52 +188,16 @@ pub(super) fn reasons(reasons: &FrameworkReasons) -> Value {
 }
 
 pub(super) fn task(task: &Task) -> Value {
-    let held = Resources::from(task.resources.as_slice());
-    let role = held.iter().find_map(|r| r.allocation_info.as_ref()?.role.clone());
-    let statuses: Vec<Value> = task
-        .statuses
-        .iter()
-        .map(|status| {
-            let mut view =
-                json!({ "state": status.state().name(), "timestamp": status.timestamp() });
-            if let Some(container) = &status.container_status {
-                view["container_status"] = container.to_json();
-            }
-            if let Some(healthy) = status.healthy {
-                view["healthy"] = Value::from(healthy);
-            }
-            view
-        })
-        .collect();
-    let mut view = json!({
-        "id": task.task_id.value,
-        "name": task.name,
-        "framework_id": task.framework_id.value,
-        "executor_id": task.executor_id.as_ref().map_or("", |id| id.value.as_str()),
-        "slave_id": task.agent_id.value,
-        "state": task.state().name(),
-        "resources": resources(&held),
-        "role": role.unwrap_or_else(|| "*".to_owned()),
-        "statuses": statuses,
-    });
-    if let Some(user) = &task.user {
-        view["user"] = Value::from(user.as_str());
-    }
-    if let Some(labels) = &task.labels {
-        view["labels"] = labels.to_json()["labels"].take();
-    }
-    if let Some(discovery) = &task.discovery {
-        view["discovery"] = discovery.to_json();
-    }
-    if let Some(container) = &task.container {
-        view["container"] = container.to_json();
-    }
-    view
+    serde_json::to_value(TaskJson(task)).unwrap_or_default()
 }
 
 pub(super) fn framework(framework: &FrameworkView) -> Value {
+    serde_json::to_value(FrameworkJson(framework)).unwrap_or_default()
+}
+
+/// A framework but for its tasks.
+pub(super) fn framework_head(framework: &FrameworkView) -> Map<String, Value> {
     let info = &framework.info;
-    let tasks = |tasks: &[Arc<Task>]| -> Value { tasks.iter().map(|t| task(t)).collect() };
     let mut sum = framework.used.clone();
     sum.add_all(&framework.offered);
     let capabilities: Vec<_> = info.capabilities.iter().map(|c| c.r#type().name()).collect();
@@ -290,9 +220,6 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
         "used_resources": resources(&framework.used),
         "offered_resources": resources(&framework.offered),
         "suppressed_roles": framework.suppressed,
-        "tasks": tasks(&framework.tasks),
-        "unreachable_tasks": tasks(&framework.unreachable_tasks),
-        "completed_tasks": tasks(&framework.completed_tasks),
     });
     if info.has_capability(mesos_api::framework_info::CapabilityType::MultiRole) {
         view["roles"] = Value::from(info.roles.clone());
@@ -321,7 +248,10 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
             })
         })
         .collect();
-    view
+    match view {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
 }
 
 fn offer(offer: &OfferRecord) -> Value {
@@ -380,7 +310,8 @@ pub(super) fn roles(snapshot: &Snapshot) -> Value {
     json!({ "roles": views })
 }
 
-pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
+/// What `/state` says of the master itself.
+pub(crate) fn state_head(snapshot: &Snapshot, options: &MasterOptions) -> Map<String, Value> {
     let info = &snapshot.master_info;
     let active = snapshot.agents.iter().filter(|agent| agent.active).count();
     let mut view = json!({
@@ -401,22 +332,21 @@ pub(super) fn state(snapshot: &Snapshot, server: &Server) -> Value {
         "leader_info": {
             "id": info.id, "pid": info.pid(), "port": info.port, "hostname": info.hostname(),
         },
-        "flags": flags(&server.options)["flags"].take(),
-        "slaves": snapshot.agents.iter().map(agent).collect::<Vec<_>>(),
+        "flags": flags(options)["flags"].take(),
         "recovered_slaves": snapshot.recovered_agents.iter().map(lost_agent).collect::<Vec<_>>(),
-        "frameworks": snapshot.frameworks.iter().map(framework).collect::<Vec<_>>(),
-        "completed_frameworks":
-            snapshot.completed_frameworks.iter().map(framework).collect::<Vec<_>>(),
         "orphan_tasks": [],
         "unregistered_frameworks": [],
     });
-    if let Some(cluster) = &server.options.cluster {
+    if let Some(cluster) = &options.cluster {
         view["cluster"] = Value::from(cluster.as_str());
     }
-    if let Some(log_dir) = &server.options.log_dir {
+    if let Some(log_dir) = &options.log_dir {
         view["log_dir"] = Value::from(log_dir.display().to_string());
     }
-    view
+    match view {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
 }
 
 /// Only what overviews show: no tasks, but their numbers.
