@@ -45,12 +45,13 @@ fn arguments(name: &str, words: &[String]) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(words.iter().map(OsString::from)).collect()
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+/// Threads for a daemon.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }
 
 /// Says that others may connect now: to the file that `sbin/spark-daemon.sh` waits for, and to the log.
-fn ready(address: &str) -> anyhow::Result<()> {
+pub(crate) fn ready(address: &str) -> anyhow::Result<()> {
     tracing::info!(address, "serving");
     if let Some(file) = std::env::var_os("FERROSPARK_READY_FILE").map(PathBuf::from) {
         std::fs::write(&file, format!("{address}\n"))
@@ -59,7 +60,8 @@ fn ready(address: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
+/// Returns when the daemon is told to end.
+pub(crate) async fn wait_for_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {

@@ -14,6 +14,7 @@ mod progress;
 mod python;
 mod settings;
 mod shell;
+mod shuffle_service;
 mod submit;
 mod table_files;
 mod tpcds_data;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         "executor" => executor::main(&rest),
         "master" => daemon::master(&rest),
         "agent" => daemon::agent(&rest),
+        "shuffle-service" => shuffle_service::main(&rest),
         "tpcds-data" => tpcds_data::main(&rest),
         "tpch-data" => tpch_data::main(&rest),
         "--version" => {
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         other => Err(anyhow::anyhow!(
-            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent, tpcds-data or tpch-data"
+            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent, shuffle-service, tpcds-data or tpch-data"
         )),
     };
     exit::report(outcome)
@@ -67,6 +69,7 @@ fn class(words: &[String]) -> anyhow::Result<ExitCode> {
     match class.as_str() {
         "org.apache.spark.executor.CoarseGrainedExecutorBackend" => executor::main(rest),
         "org.apache.spark.deploy.SparkSubmit" => submit::main(rest),
+        "org.apache.spark.deploy.mesos.MesosExternalShuffleService" => shuffle_service::main(rest),
         other => anyhow::bail!(
             "class {other:?} is not known here; known are \
              org.apache.spark.executor.CoarseGrainedExecutorBackend and org.apache.spark.deploy.SparkSubmit"

@@ -463,7 +463,8 @@ fn is_loopback(host: &str) -> bool {
 
 /// Puts the contents of `….principal.file` and `….secret.file`, taken verbatim, in place of properties
 /// that are not set.
-fn with_credential_files(conf: &SparkConf) -> anyhow::Result<SparkConf> {
+/// Puts principal and secret in from their files.
+pub(crate) fn with_credential_files(conf: &SparkConf) -> anyhow::Result<SparkConf> {
     let mut conf = conf.clone();
     let pairs = [
         (table::MESOS_PRINCIPAL.name(), &table::MESOS_PRINCIPAL_FILE),

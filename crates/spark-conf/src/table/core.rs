@@ -117,7 +117,7 @@ properties! {
         "Whether the agents' shuffle service serves map output";
     SHUFFLE_SERVICE_PORT: u16 = "spark.shuffle.service.port", PORT, Value("7337"), "1.2.0", Application, Honoured,
         "Port of the shuffle service";
-    SHUFFLE_CLEANER_INTERVAL: Duration = "spark.shuffle.cleaner.interval", SECONDS, Value("30s"), "2.0.0", Daemon, Planned,
+    SHUFFLE_CLEANER_INTERVAL: Duration = "spark.shuffle.cleaner.interval", SECONDS, Value("30s"), "2.0.0", Daemon, Honoured,
         "How often the shuffle service looks for ended applications";
     SHUFFLE_IO_MAX_RETRIES: u64 = "spark.shuffle.io.maxRetries", NOT_NEGATIVE, Value("3"), "1.2.0", Application, Planned,
         "Retries of a failed block read";
