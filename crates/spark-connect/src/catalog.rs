@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Schema as ArrowSchema;
 use spark_connect_proto as sc;
+use spark_plan::cache::StorageLevel;
 use spark_plan::catalog::{CATALOG, Entry, GLOBAL_TEMP, matches_pattern};
 use spark_sql_parser::ast::{Command, Relation, RelationKind};
 use spark_sql_parser::error::{ErrorKind, SparkError};
@@ -17,6 +18,7 @@ use crate::application::OperationRunner;
 use crate::arrow_ipc::local_data;
 use crate::convert::{missing, unsupported};
 use crate::errors::from_datafusion;
+use crate::execute::storage_level;
 use crate::session::ConnectSession;
 
 type Result<T> = std::result::Result<T, SparkError>;
@@ -101,7 +103,29 @@ pub(crate) async fn answer(
             command(session, runner, Command::RefreshTable { name: name(&refresh.table_name)? })
                 .await
         }
-        CatType::RefreshByPath(_) => nothing(),
+        CatType::RefreshByPath(refresh) => {
+            command(session, runner, Command::RefreshPath(refresh.path.clone())).await
+        }
+        CatType::IsCached(cached) => {
+            let name = name(&cached.table_name)?;
+            let options = std::collections::BTreeMap::new();
+            let relation: Relation = RelationKind::NamedTable { name, options }.into();
+            flag(plan.shared.cache.find(plan, &relation).is_some())
+        }
+        CatType::CacheTable(cache) => {
+            let name = name(&cache.table_name)?;
+            let options = std::collections::BTreeMap::new();
+            let relation: Relation = RelationKind::NamedTable { name, options }.into();
+            let level = cache.storage_level.as_ref();
+            let level = level.map_or(StorageLevel::MEMORY_AND_DISK, storage_level);
+            plan.shared.cache.persist(plan, runner, &relation, level).await?;
+            nothing()
+        }
+        CatType::UncacheTable(uncache) => {
+            let (name, if_exists) = (name(&uncache.table_name)?, false);
+            command(session, runner, Command::UncacheTable { name, if_exists }).await
+        }
+        CatType::ClearCache(_) => command(session, runner, Command::ClearCache).await,
         CatType::TruncateTable(truncate) => {
             let name = name(&truncate.table_name)?;
             command(session, runner, Command::TruncateTable { name }).await

@@ -258,7 +258,7 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             "UNABLE_TO_ACQUIRE_MEMORY",
             "53200",
             format!(
-                "{text} Raise spark.executor.memory, or spark.sql.shuffle.partitions so that each task holds less."
+                "{text}. Raise spark.driver.memory, which bounds the operators of this process."
             ),
         ),
         root => SparkError::new(

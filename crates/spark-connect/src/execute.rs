@@ -7,6 +7,7 @@ use futures::StreamExt;
 use spark_connect_proto as sc;
 use spark_connect_proto::execute_plan_response::ResponseType;
 use spark_exec::RunOptions;
+use spark_plan::cache::{Kept, StorageLevel};
 use spark_plan::{ResolvedPlan, Resolver, plan_physical};
 use spark_sql_parser::ast::{ExplainMode, Relation, Statement};
 use spark_sql_parser::error::{ErrorKind, SparkError};
@@ -214,8 +215,16 @@ async fn execute_command(
         CommandType::CheckpointCommand(checkpoint) => {
             let input = storage_relation(checkpoint.relation.as_ref(), session.as_ref())?;
             let resolved = resolve(session, runner, &input).await?;
+            let level = checkpoint
+                .storage_level
+                .as_ref()
+                .map_or(StorageLevel::MEMORY_AND_DISK, storage_level);
+            let kept = Kept::new(resolved, level);
+            if checkpoint.eager {
+                kept.compute(&session.plan, runner).await?;
+            }
             let relation_id = uuid::Uuid::new_v4().to_string();
-            session.plan.remember(&relation_id, resolved);
+            session.plan.remember(&relation_id, kept.resolved()?);
             let relation = Some(sc::CachedRemoteRelation { relation_id });
             responder
                 .send(ResponseType::CheckpointCommandResult(sc::CheckpointCommandResult {
@@ -393,21 +402,42 @@ pub(crate) async fn analyze(
             Answer::SemanticHash(response::SemanticHash { result })
         }
         Analyze::Persist(persist) => {
-            storage_relation(persist.relation.as_ref(), session.as_ref())?;
-            tracing::warn!("persist() keeps nothing yet: the DataFrame is computed anew each time");
+            let relation = storage_relation(persist.relation.as_ref(), session.as_ref())?;
+            let level =
+                persist.storage_level.as_ref().map_or(StorageLevel::MEMORY_AND_DISK, storage_level);
+            session.plan.shared.cache.persist(&session.plan, &runner, &relation, level).await?;
             Answer::Persist(response::Persist {})
         }
-        Analyze::Unpersist(_) => Answer::Unpersist(response::Unpersist {}),
-        Analyze::GetStorageLevel(_) => Answer::GetStorageLevel(response::GetStorageLevel {
-            storage_level: Some(sc::StorageLevel {
-                use_disk: false,
-                use_memory: false,
-                use_off_heap: false,
-                deserialized: false,
-                replication: 1,
-            }),
-        }),
+        Analyze::Unpersist(unpersist) => {
+            let relation = storage_relation(unpersist.relation.as_ref(), session.as_ref())?;
+            session.plan.shared.cache.unpersist(&session.plan, &relation);
+            Answer::Unpersist(response::Unpersist {})
+        }
+        Analyze::GetStorageLevel(get) => {
+            let relation = storage_relation(get.relation.as_ref(), session.as_ref())?;
+            let kept = session.plan.shared.cache.find(&session.plan, &relation);
+            let level = kept.map_or(StorageLevel::NONE, |kept| kept.level());
+            Answer::GetStorageLevel(response::GetStorageLevel {
+                storage_level: Some(sc::StorageLevel {
+                    use_disk: level.use_disk,
+                    use_memory: level.use_memory,
+                    use_off_heap: level.use_off_heap,
+                    deserialized: level.deserialized,
+                    replication: level.replication,
+                }),
+            })
+        }
     })
+}
+
+pub(crate) fn storage_level(level: &sc::StorageLevel) -> StorageLevel {
+    StorageLevel {
+        use_disk: level.use_disk,
+        use_memory: level.use_memory,
+        use_off_heap: level.use_off_heap,
+        deserialized: level.deserialized,
+        replication: level.replication,
+    }
 }
 
 async fn plan_relation(

@@ -44,6 +44,8 @@ pub struct TempView {
     pub name: String,
     pub plan: ResolvedPlan,
     pub text: Option<String>,
+    /// Another one whenever a view of the name is made.
+    pub generation: u64,
 }
 
 /// An object of the persistent catalog.

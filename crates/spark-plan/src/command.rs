@@ -1,5 +1,6 @@
 //! Statements that act at once: views, tables, settings, SHOW and DESCRIBE, EXPLAIN, writes.
 
+mod cache;
 mod show;
 mod table;
 mod view;
@@ -212,24 +213,22 @@ pub async fn execute_command(
         Command::DropDatabase { name, if_exists, cascade } => {
             table::drop_database(session, name, *if_exists, *cascade)
         }
-        Command::CacheTable { name, lazy: _, query } => {
-            if let Some(query) = query {
-                let plan = Resolver::new(session).with_runner(runner).resolve(query).await?;
-                let view = name.last().map(String::as_str).unwrap_or_default();
-                session.create_temp_view(view, plan, None, false, false)?;
-            } else {
-                table::schema_of(session, name, runner).await?;
-            }
-            Ok(CommandOutput::empty())
+        Command::CacheTable { name, lazy, options, query } => {
+            cache::table(session, runner, name, *lazy, options, query.as_ref()).await
         }
         Command::UncacheTable { name, if_exists } => {
-            if !if_exists {
-                table::schema_of(session, name, runner).await?;
-            }
+            cache::uncache(session, runner, name, *if_exists).await
+        }
+        Command::ClearCache => {
+            session.shared.cache.clear();
             Ok(CommandOutput::empty())
         }
-        Command::ClearCache => Ok(CommandOutput::empty()),
-        Command::RefreshTable { name } | Command::Analyze { name } => {
+        Command::RefreshTable { name } => {
+            table::schema_of(session, name, runner).await?;
+            cache::refresh(session, name);
+            Ok(CommandOutput::empty())
+        }
+        Command::Analyze { name } => {
             table::schema_of(session, name, runner).await?;
             Ok(CommandOutput::empty())
         }
@@ -259,6 +258,9 @@ pub async fn execute_command(
             CommandOutput::texts(&["catalog", "namespace"], vec![row])
         }
         Command::RenameTable { from, to, view } => table::rename(session, from, to, *view),
-        Command::RefreshPath(_) => Ok(CommandOutput::empty()),
+        Command::RefreshPath(path) => {
+            session.shared.cache.forget_rows_of(path);
+            Ok(CommandOutput::empty())
+        }
     }
 }

@@ -42,6 +42,7 @@ use crate::session::Session;
 use crate::state::Mode;
 use leaves::{Leaves, Need};
 use scope::Env;
+pub(crate) use source::scan;
 
 /// Runs a physical plan for the resolver and for commands.
 #[async_trait]
@@ -81,13 +82,19 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// Spark's analysis errors, and what opening its sources reports.
     pub async fn resolve(&self, relation: &ast::Relation) -> Result<ResolvedPlan> {
+        if !self.session.shared.cache.is_empty() {
+            self.session.shared.cache.renew(self.session, self.runner).await;
+        }
         let mut leaves = Leaves::default();
         leaves.prepare(self.session, self.runner, relation).await?;
+        let mut use_kept = !self.session.shared.cache.is_empty();
         loop {
-            let analyzer = Analyzer::new(self.session, &leaves);
+            let analyzer = Analyzer::new(self.session, &leaves, use_kept);
             let outcome = analyzer.top(relation);
             match analyzer.need.into_inner() {
                 Some(need) => leaves.fetch(self.session, self.runner, need).await?,
+                // What is kept has its output columns only; an operator above may reach others.
+                None if outcome.is_err() && use_kept => use_kept = false,
                 None => return outcome,
             }
         }
@@ -105,6 +112,8 @@ pub(crate) fn fresh_name(name: &str) -> String {
 pub(crate) struct Analyzer<'a> {
     pub(crate) session: &'a Session,
     leaves: &'a Leaves,
+    /// Whether kept rows stand for the relations they were kept for.
+    use_kept: bool,
     need: std::cell::RefCell<Option<Need>>,
     pub(crate) ansi: bool,
     pub(crate) time_zone: String,
@@ -114,10 +123,11 @@ pub(crate) struct Analyzer<'a> {
 }
 
 impl<'a> Analyzer<'a> {
-    fn new(session: &'a Session, leaves: &'a Leaves) -> Self {
+    fn new(session: &'a Session, leaves: &'a Leaves, use_kept: bool) -> Self {
         Self {
             session,
             leaves,
+            use_kept,
             need: std::cell::RefCell::new(None),
             ansi: session.ansi(),
             time_zone: session.time_zone(),

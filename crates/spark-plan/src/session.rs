@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -10,7 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use spark_datasource::SourceContext;
 use spark_sql_parser::error::{ErrorKind, SparkError};
 
-use crate::catalog::{CATALOG, DEFAULT_DATABASE, SharedCatalog, TempView};
+use crate::cache::CacheManager;
+use crate::catalog::{CATALOG, DEFAULT_DATABASE, GLOBAL_TEMP, SharedCatalog, TempView};
 use crate::errors::Result;
 use crate::field::ResolvedPlan;
 use crate::settings;
@@ -23,6 +24,8 @@ pub struct SharedState {
     pub catalog: RwLock<SharedCatalog>,
     /// Settings of the application, the base of every session's.
     pub conf: RwLock<BTreeMap<String, String>>,
+    /// What `cache` and its like keep.
+    pub cache: CacheManager,
     default_parallelism: AtomicUsize,
 }
 
@@ -33,6 +36,7 @@ impl SharedState {
             runtime,
             catalog: RwLock::new(SharedCatalog::new()),
             conf: RwLock::new(conf),
+            cache: CacheManager::default(),
             default_parallelism: AtomicUsize::new(2),
         })
     }
@@ -255,8 +259,15 @@ impl Session {
         replace: bool,
         global: bool,
     ) -> Result<()> {
-        let view = TempView { name: name.to_owned(), plan, text };
+        static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        let view = TempView { name: name.to_owned(), plan, text, generation };
         let key = name.to_lowercase();
+        if replace {
+            let old = if global { vec![GLOBAL_TEMP, name] } else { vec![name] };
+            let old: Vec<String> = old.into_iter().map(str::to_owned).collect();
+            self.shared.cache.forget_name(self, &old);
+        }
         if global {
             let mut catalog = self.shared.catalog.write();
             if !replace && catalog.global_views.contains_key(&key) {
@@ -278,11 +289,15 @@ impl Session {
 
     /// Removes a temporary view; says whether there was one.
     pub fn drop_temp_view(&self, name: &str) -> bool {
+        if self.views.read().contains_key(&name.to_lowercase()) {
+            self.shared.cache.forget_name(self, &[name.to_owned()]);
+        }
         self.views.write().remove(&name.to_lowercase()).is_some()
     }
 
     /// Removes a global temporary view; says whether there was one.
     pub fn drop_global_view(&self, name: &str) -> bool {
+        self.shared.cache.forget_name(self, &[GLOBAL_TEMP.to_owned(), name.to_owned()]);
         self.shared.catalog.write().global_views.remove(&name.to_lowercase()).is_some()
     }
 
@@ -319,6 +334,12 @@ impl Session {
     #[must_use]
     pub fn source_context(&self) -> SourceContext {
         crate::sources::context(self)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.cache.forget_session(&self.id);
     }
 }
 

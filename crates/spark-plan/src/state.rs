@@ -17,6 +17,9 @@ pub enum Mode {
     Staged { shuffle_partitions: usize },
 }
 
+/// Rows of a task after which it may give up aggregating before the exchange.
+const PROBE_ROWS: usize = 2_000_000;
+
 /// Builds the state: settings, rules and functions.
 pub(crate) fn build_state(session: &Session, mode: Mode) -> SessionState {
     let mut config = SessionConfig::new().with_information_schema(false);
@@ -44,6 +47,10 @@ pub(crate) fn build_state(session: &Session, mode: Mode) -> SessionState {
             options.optimizer.hash_join_single_partition_threshold = 0;
             options.optimizer.hash_join_single_partition_threshold_rows = 0;
             options.optimizer.enable_topk_repartition = false;
+            // A row that is not aggregated before an exchange is written, sent and read: the probe
+            // must see whether keys come again at all, which random ones out of a million do not
+            // within DataFusion's 100,000 rows.
+            options.execution.skip_partial_aggregation_probe_rows_threshold = PROBE_ROWS;
         }
     }
     let threshold = session.number("spark.sql.autoBroadcastJoinThreshold", 10 << 20);

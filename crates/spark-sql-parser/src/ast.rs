@@ -641,6 +641,8 @@ pub enum Command {
     CacheTable {
         name: Vec<String>,
         lazy: bool,
+        /// `storageLevel` and whatever else OPTIONS names.
+        options: BTreeMap<String, String>,
         query: Option<Relation>,
     },
     UncacheTable {

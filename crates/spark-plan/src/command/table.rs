@@ -150,6 +150,7 @@ pub(super) fn drop(session: &Session, name: &[String], if_exists: bool) -> Resul
     let object = object_name(session, name)?;
     match find(session, &object) {
         Some(Entry::Table(table)) => {
+            session.shared.cache.forget_name(session, name);
             if !table.external {
                 remove_directory(&table.location)?;
             }
@@ -190,6 +191,7 @@ pub(super) fn truncate(session: &Session, name: &[String]) -> Result<CommandOutp
         return Err(errors::table_not_found(name));
     };
     remove_directory(&table.location)?;
+    session.shared.cache.forget_rows_of(&table.location);
     let path = table.location.strip_prefix("file:").unwrap_or(&table.location);
     fs::create_dir_all(path)
         .map_err(|e| internal(format!("the directory {path} cannot be made: {e}")))?;

@@ -68,7 +68,11 @@ pub async fn save(
     }
     .await;
     match written {
-        Ok(rows) => prepared.commit(rows).await,
+        Ok(rows) => {
+            let committed = prepared.commit(rows).await;
+            session.shared.cache.forget_rows_of(&spec.path);
+            committed
+        }
         Err(error) => {
             prepared.abort().await;
             Err(error)

@@ -19,9 +19,30 @@ impl Analyzer<'_> {
     /// Resolves a relation and marks its columns with its plan id.
     pub(crate) fn relation(&self, relation: &Relation, env: Env<'_>) -> Result<Rel> {
         stacker::maybe_grow(256 * 1024, 4 * 1024 * 1024, || {
-            let rel = self.relation_kind(relation, env)?;
+            let rel = match self.kept(relation, env)? {
+                Some(rel) => rel,
+                None => self.relation_kind(relation, env)?,
+            };
             Ok(attach_plan_id(rel, relation.plan_id))
         })
+    }
+
+    /// The rows kept for a relation. Names of a WITH clause are none a cache knows.
+    fn kept(&self, relation: &Relation, env: Env<'_>) -> Result<Option<Rel>> {
+        if !self.use_kept || env.ctes.is_some() {
+            return Ok(None);
+        }
+        let Some(kept) = self.session.shared.cache.current(self.session, relation) else {
+            return Ok(None);
+        };
+        let rel = kept.scan()?;
+        Ok(Some(match &relation.kind {
+            RelationKind::NamedTable { name, .. } => match name.last() {
+                Some(last) => self.hinted(rel, last, env),
+                None => rel,
+            },
+            _ => rel,
+        }))
     }
 
     fn relation_kind(&self, relation: &Relation, env: Env<'_>) -> Result<Rel> {

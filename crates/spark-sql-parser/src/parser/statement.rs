@@ -383,15 +383,14 @@ impl Parser<'_> {
         let lazy = self.take_word("LAZY");
         self.expect_word("TABLE")?;
         let name = self.multipart_identifier()?;
-        if self.take_word("OPTIONS") {
-            self.property_list()?;
-        }
+        let options =
+            if self.take_word("OPTIONS") { self.property_list()? } else { BTreeMap::new() };
         let query = if self.take_word("AS") || self.at_query() || self.at_symbol("(") {
             Some(self.query()?)
         } else {
             None
         };
-        Ok(Command::CacheTable { name, lazy, query })
+        Ok(Command::CacheTable { name, lazy, options, query })
     }
 
     fn refresh(&mut self) -> Parsed<Command> {
