@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::reader::{RecordBatchDecoder, StreamReader};
@@ -123,6 +124,12 @@ fn needs_stream(data_type: &DataType) -> bool {
         DataType::Union(..) => true,
         _ => false,
     }
+}
+
+/// The bytes of a batch alone: its buffers may be parts of larger ones.
+pub(crate) fn bytes_of(batch: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    batch.columns().iter().map(bytes).sum()
 }
 
 /// Decodes the batches of a segment that is in memory, without copying it.

@@ -16,7 +16,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr};
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion_proto::physical_plan::from_proto::{
@@ -32,7 +32,11 @@ use datafusion_proto::physical_plan::{
 use datafusion_proto::protobuf;
 use prost::Message;
 
-use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
+
+mod trip;
+
+pub use trip::check_every_plan;
 
 /// Encodes a plan.
 ///
@@ -48,7 +52,9 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Bytes> {
         &StageCodec,
         &DefaultPhysicalProtoConverter {},
     )?;
-    Ok(node.encode_to_vec().into())
+    let bytes = node.encode_to_vec().into();
+    trip::check(plan, &bytes)?;
+    Ok(bytes)
 }
 
 /// Refuses what `datafusion-proto` would encode without its meaning.
@@ -201,9 +207,14 @@ impl PhysicalExtensionCodec for StageCodec {
             node::Kind::Reader(encode_reader(reader, converter)?)
         } else if let Some(write) = node.downcast_ref::<ShuffleWriteExec>() {
             let routing = serialize_partitioning(write.routing(), self, converter)?;
+            let order = match write.order() {
+                Some(order) => encode_order(order, converter)?.exprs,
+                None => Vec::new(),
+            };
             node::Kind::Write(WriteNode {
                 shuffle: write.shuffle(),
                 routing: routing.encode_to_vec(),
+                order,
             })
         } else if let Some(payload) = crate::plugins::encode_source(&node) {
             node::Kind::Source(payload)
@@ -226,8 +237,13 @@ impl PhysicalExtensionCodec for StageCodec {
                 let [input] = inputs else {
                     return internal_err!("a shuffle write has one input, not {}", inputs.len());
                 };
-                let routing =
-                    decode_partitioning(&write.routing, &input.schema(), context, converter)?;
+                let schema = input.schema();
+                if !write.order.is_empty() {
+                    let order = decode_order(&write.order, &schema, context, converter)?;
+                    let input = Arc::clone(input);
+                    return Ok(Arc::new(ShuffleWriteExec::sorted(input, write.shuffle, order)));
+                }
+                let routing = decode_partitioning(&write.routing, &schema, context, converter)?;
                 Ok(Arc::new(ShuffleWriteExec::new(Arc::clone(input), write.shuffle, routing)))
             }
             Some(node::Kind::Source(payload)) => {
@@ -321,6 +337,9 @@ struct WriteNode {
     shuffle: u64,
     #[prost(bytes, tag = "2")]
     routing: Vec<u8>,
+    /// The sort keys of sorted output.
+    #[prost(bytes, repeated, tag = "3")]
+    order: Vec<Vec<u8>>,
 }
 
 /// A reader with all a plan above it may have relied on: aggregates and windows recompute from
@@ -341,9 +360,70 @@ struct ReaderNode {
     classes: Vec<Class>,
     #[prost(message, repeated, tag = "7")]
     constants: Vec<Constant>,
-    /// Ends of the runs of reduce partitions read as one; empty if they are read one by one.
-    #[prost(uint32, repeated, tag = "8")]
-    run_ends: Vec<u32>,
+    /// The runs of reduce partitions read as one; empty if they are read one by one.
+    #[prost(message, repeated, tag = "8")]
+    runs: Vec<RunNode>,
+    /// The sort keys and the bounds of ranges, if sorted output is merged.
+    #[prost(bytes, repeated, tag = "9")]
+    order: Vec<Vec<u8>>,
+    #[prost(bytes = "bytes", repeated, tag = "10")]
+    bounds: Vec<Bytes>,
+    #[prost(bool, tag = "11")]
+    in_memory: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RunNode {
+    #[prost(uint32, tag = "1")]
+    reduces_start: u32,
+    #[prost(uint32, tag = "2")]
+    reduces_end: u32,
+    /// All map outputs, unless there is an end.
+    #[prost(uint32, tag = "3")]
+    maps_start: u32,
+    #[prost(uint32, optional, tag = "4")]
+    maps_end: Option<u32>,
+}
+
+impl RunNode {
+    fn of(run: &Run) -> Self {
+        Self {
+            reduces_start: run.reduces.start,
+            reduces_end: run.reduces.end,
+            maps_start: run.maps.as_ref().map_or(0, |maps| maps.start),
+            maps_end: run.maps.as_ref().map(|maps| maps.end),
+        }
+    }
+
+    fn run(&self) -> Run {
+        Run {
+            reduces: self.reduces_start..self.reduces_end,
+            maps: self.maps_end.map(|end| self.maps_start..end),
+        }
+    }
+}
+
+fn encode_order(
+    order: &LexOrdering,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<Ordering> {
+    let exprs = serialize_physical_sort_exprs(order.iter().cloned(), &StageCodec, converter)?;
+    Ok(Ordering { exprs: exprs.iter().map(Message::encode_to_vec).collect() })
+}
+
+fn decode_order(
+    exprs: &[Vec<u8>],
+    schema: &Schema,
+    context: &TaskContext,
+    converter: &dyn PhysicalProtoConverterExtension,
+) -> Result<LexOrdering> {
+    let nodes = exprs
+        .iter()
+        .map(|bytes| protobuf::PhysicalSortExprNode::decode(bytes.as_slice()).map_err(external))
+        .collect::<Result<Vec<_>>>()?;
+    let decode = PhysicalPlanDecodeContext::new(context, &StageCodec);
+    let exprs = parse_physical_sort_exprs(&nodes, &decode, schema, converter)?;
+    LexOrdering::new(exprs).ok_or_else(|| internal_datafusion_err!("a sort without keys"))
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -377,9 +457,7 @@ fn encode_reader(
     let schema: protobuf::Schema = reader.schema().as_ref().try_into()?;
     let mut orderings = Vec::new();
     for ordering in equivalences.oeq_class().iter() {
-        let exprs =
-            serialize_physical_sort_exprs(ordering.iter().cloned(), &StageCodec, converter)?;
-        orderings.push(Ordering { exprs: exprs.iter().map(Message::encode_to_vec).collect() });
+        orderings.push(encode_order(ordering, converter)?);
     }
     let mut classes = Vec::new();
     for class in equivalences.eq_group().iter() {
@@ -398,15 +476,22 @@ fn encode_reader(
         shuffle: reader.shuffle(),
         mode: match reader.mode() {
             ReadMode::Reduce => 0,
-            ReadMode::PerMap => 1,
+            ReadMode::Sorted => 1,
             ReadMode::Broadcast => 2,
+            ReadMode::Map => 3,
         },
         schema: schema.encode_to_vec(),
         partitioning: partitioning.encode_to_vec(),
         orderings,
         classes,
         constants,
-        run_ends: reader.runs().iter().flat_map(|runs| runs.iter()).map(|run| run.end).collect(),
+        runs: reader.runs().iter().flat_map(|runs| runs.iter()).map(RunNode::of).collect(),
+        order: match reader.ranges() {
+            Some(ranges) => encode_order(&ranges.order, converter)?.exprs,
+            None => Vec::new(),
+        },
+        bounds: reader.ranges().map_or_else(Vec::new, |ranges| ranges.bounds.to_vec()),
+        in_memory: reader.in_memory(),
     })
 }
 
@@ -440,27 +525,26 @@ fn decode_reader(
     }
     equivalences.add_constants(constants)?;
     for ordering in &node.orderings {
-        let nodes = ordering
-            .exprs
-            .iter()
-            .map(|bytes| protobuf::PhysicalSortExprNode::decode(bytes.as_slice()).map_err(external))
-            .collect::<Result<Vec<_>>>()?;
-        equivalences.add_ordering(parse_physical_sort_exprs(&nodes, &decode, &schema, converter)?);
+        equivalences.add_ordering(decode_order(&ordering.exprs, &schema, context, converter)?);
     }
     let partitioning = decode_partitioning(&node.partitioning, &schema, context, converter)?;
     let mode = match node.mode {
         0 => ReadMode::Reduce,
-        1 => ReadMode::PerMap,
+        1 => {
+            let order = decode_order(&node.order, &schema, context, converter)?;
+            let reader = ShuffleReaderExec::sorted(node.shuffle, order, equivalences);
+            return Ok(Arc::new(reader.with_bounds(node.bounds.clone().into())));
+        }
         2 => ReadMode::Broadcast,
+        3 => ReadMode::Map,
         other => return internal_err!("a shuffle is read in an unknown mode {other}"),
     };
-    let reader = ShuffleReaderExec::new(node.shuffle, mode, equivalences, partitioning);
-    if node.run_ends.is_empty() {
+    let reader = ShuffleReaderExec::new(node.shuffle, mode, equivalences, partitioning)
+        .kept_in_memory(node.in_memory);
+    if node.runs.is_empty() {
         return Ok(Arc::new(reader));
     }
-    let starts = std::iter::once(0).chain(node.run_ends.iter().copied());
-    let runs = starts.zip(&node.run_ends).map(|(start, end)| start..*end).collect();
-    Ok(Arc::new(reader.with_runs(runs)))
+    Ok(Arc::new(reader.with_runs(node.runs.iter().map(RunNode::run).collect())))
 }
 
 fn decode_partitioning(

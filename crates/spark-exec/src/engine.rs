@@ -5,9 +5,13 @@ mod adaptive;
 mod broadcasts;
 mod companions;
 mod executors;
+mod kept;
 mod looping;
 mod query;
+mod ranges;
 mod results;
+mod skew;
+mod spillable;
 mod subqueries;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +74,9 @@ pub struct EngineOptions {
     pub shuffle_service_port: Option<u16>,
     /// `spark.eventLog.enabled` and what belongs to it.
     pub event_log: Option<EventLogOptions>,
+    /// The bytes of all results of a query (`spark.driver.maxResultSize`); `None` has no limit:
+    /// results wait on disk and stream to the client.
+    pub max_result_bytes: Option<u64>,
 }
 
 impl EngineOptions {
@@ -89,6 +96,7 @@ impl EngineOptions {
             allocation: None,
             shuffle_service_port: None,
             event_log: None,
+            max_result_bytes: None,
         }
     }
 }
@@ -108,6 +116,7 @@ struct Inner {
     statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
     backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
     slots: Arc<AtomicUsize>,
+    task_memory: Arc<AtomicU64>,
     shutdown: CancellationToken,
 }
 
@@ -160,6 +169,7 @@ impl Engine {
         let statistics = Arc::new(Mutex::default());
         let backend = Arc::new(Mutex::new(None));
         let slots = Arc::new(AtomicUsize::new(0));
+        let task_memory = Arc::new(AtomicU64::new(0));
         let client = BlockClient::new(BlockClientOptions::new(
             options.app_id.clone(),
             Secret::new(options.secret.clone()),
@@ -172,6 +182,7 @@ impl Engine {
             statistics: Arc::clone(&statistics),
             backend: Arc::clone(&backend),
             slots: Arc::clone(&slots),
+            task_memory: Arc::clone(&task_memory),
         });
         tokio::spawn(engine_loop.run(commands, shutdown.clone()));
         Ok(Self {
@@ -184,6 +195,7 @@ impl Engine {
                 statistics,
                 backend,
                 slots,
+                task_memory,
                 shutdown,
             }),
         })
@@ -233,6 +245,12 @@ impl Engine {
     /// The cores of all executors, at least one.
     pub(crate) fn slots(&self) -> usize {
         self.inner.slots.load(std::sync::atomic::Ordering::Relaxed).max(1)
+    }
+
+    /// The memory one task of the least executor may take; `None` has no limit.
+    pub(crate) fn task_memory(&self) -> Option<u64> {
+        let bytes = self.inner.task_memory.load(std::sync::atomic::Ordering::Relaxed);
+        (bytes > 0).then_some(bytes)
     }
 
     /// The executors registered now.
@@ -397,6 +415,8 @@ pub(crate) enum Command {
 pub(crate) struct Submission {
     job: JobSpec,
     plans: Vec<StagePlan>,
+    /// Stages whose task `i` reads map output `i` of a kept shuffle, and would like to run there.
+    local_to: Vec<(spark_scheduler::StageId, u64)>,
     /// The shuffle the job ends with, unless it gives a result.
     final_shuffle: Option<u64>,
     events: mpsc::UnboundedSender<JobEvent>,

@@ -3,6 +3,7 @@
 //! The same code runs as a process of its own ([`run_executor`]) and inside the driver
 //! ([`start_local`]); only the channel to the driver differs.
 
+pub(crate) mod kept;
 mod memory;
 mod service;
 mod stage;
@@ -38,6 +39,8 @@ use crate::protocol::{
     FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, Register, SECRET_KEY, Task, TaskFinished,
     ToExecutor, from_executor, task_finished, to_executor,
 };
+use kept::KeptBatches;
+pub(crate) use memory::pool_bytes;
 use stage::StageEntry;
 pub(crate) use task::Counts;
 
@@ -137,6 +140,7 @@ pub(crate) struct Shared {
     pub(crate) store: ShuffleStore,
     pub(crate) fetcher: BlockFetcher,
     pub(crate) runtime_env: Arc<RuntimeEnv>,
+    pub(crate) kept: KeptBatches,
     compression: OnceLock<Compression>,
     outbound: mpsc::Sender<FromExecutor>,
     commits: Mutex<HashMap<u64, tokio::sync::oneshot::Sender<bool>>>,
@@ -230,6 +234,10 @@ impl Executor {
             )
             .with_host(Arc::clone(&block_address), store.clone()),
             store,
+            kept: KeptBatches::new(
+                &runtime_env.memory_pool,
+                options.memory_bytes.map(memory::pool_bytes),
+            ),
             runtime_env,
             compression: OnceLock::new(),
             outbound,
@@ -331,6 +339,7 @@ impl Executor {
             }
             to_executor::Kind::ReleaseShuffle(shuffle) => {
                 self.places.remove(&shuffle);
+                self.shared.kept.remove_shuffle(shuffle);
                 let store = self.shared.store.clone();
                 tokio::task::spawn_blocking(move || store.remove_shuffle(shuffle));
                 if let Some(service) = self.service.clone() {

@@ -69,13 +69,38 @@ fn find_boxed<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Optio
 
 /// Takes a task's error apart for the wire.
 pub(crate) fn task_error(error: &DataFusionError) -> TaskError {
-    let spark = find_error::<SparkError>(error);
+    let spark = find_error::<SparkError>(error).cloned().or_else(|| out_of_memory(error));
     TaskError {
-        message: spark.map_or_else(|| error.to_string(), ToString::to_string),
-        spark: spark.map(encode_spark_error),
+        message: spark.as_ref().map_or_else(|| error.to_string(), ToString::to_string),
+        spark: spark.as_ref().map(encode_spark_error),
         fatal: false,
         not_counted: false,
     }
+}
+
+/// An operator's request for memory that was refused, with the settings that help.
+fn out_of_memory(error: &DataFusionError) -> Option<SparkError> {
+    let DataFusionError::ResourcesExhausted(message) = error.find_root() else { return None };
+    Some(SparkError::new(
+        ErrorKind::Execution,
+        "UNABLE_TO_ACQUIRE_MEMORY",
+        "53200",
+        format!(
+            "{message}. Raise spark.executor.memory, or spark.sql.shuffle.partitions so that a \
+             task has fewer rows to hold."
+        ),
+    ))
+}
+
+/// The results of a query are more than the driver takes.
+pub(crate) fn result_too_large(results: usize, bytes: u64, limit: u64) -> DataFusionError {
+    let message = format!(
+        "Job aborted due to stage failure: Total size of serialized results of {results} tasks \
+         ({bytes} bytes) is bigger than spark.driver.maxResultSize ({limit} bytes)."
+    );
+    let error = SparkError::new(ErrorKind::Execution, "_LEGACY_ERROR_TEMP_3000", "XX000", &message)
+        .with("message", message);
+    DataFusionError::External(Box::new(error))
 }
 
 /// The error a client sees for a failed task.

@@ -60,17 +60,7 @@ pub(crate) fn fetch(
     if wanted.is_empty() {
         return stream::empty().boxed();
     }
-    {
-        let mut read = counts.bytes_read.lock();
-        for wanted in &wanted {
-            match read.get_mut(&wanted.executor) {
-                Some(bytes) => *bytes += wanted.bytes,
-                None => {
-                    read.insert(Arc::clone(&wanted.executor), wanted.bytes);
-                }
-            }
-        }
-    }
+    count(&wanted, counts);
     let total: u64 = wanted.iter().map(|wanted| wanted.bytes).sum();
     let own = wanted.iter().all(|wanted| wanted.address == shared.block_address);
     if own && (ordered || total <= WHOLE_BYTES) && wanted.iter().all(|w| w.bytes <= DIRECT_BYTES) {
@@ -101,6 +91,41 @@ pub(crate) fn fetch(
             .boxed();
     }
     messages(&fetcher, wanted.iter().map(Wanted::location).collect(), segments)
+}
+
+/// Segments of one map output bit by bit, for a reader that has many map outputs open at once.
+pub(crate) fn trickle(
+    shared: &Arc<Shared>,
+    wanted: Wanted,
+    segments: Range<u32>,
+    bytes_in_flight: u64,
+    counts: &Counts,
+) -> BoxStream<'static, Result<Bytes>> {
+    count(std::slice::from_ref(&wanted), counts);
+    if wanted.address == shared.block_address {
+        let store = shared.store.clone();
+        return stream::iter(segments)
+            .map(move |segment| {
+                let read = read_own(&store, &wanted, segment..segment + 1);
+                Ok::<_, DataFusionError>(stream::iter(read?.into_iter().map(Ok)))
+            })
+            .try_flatten()
+            .boxed();
+    }
+    let fetcher = shared.fetcher.with_bytes_in_flight(bytes_in_flight);
+    messages(&fetcher, vec![wanted.location()], segments)
+}
+
+fn count(wanted: &[Wanted], counts: &Counts) {
+    let mut read = counts.bytes_read.lock();
+    for wanted in wanted {
+        match read.get_mut(&wanted.executor) {
+            Some(bytes) => *bytes += wanted.bytes,
+            None => {
+                read.insert(Arc::clone(&wanted.executor), wanted.bytes);
+            }
+        }
+    }
 }
 
 /// Fetches everything and puts it in the order asked for.

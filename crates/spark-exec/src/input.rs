@@ -10,18 +10,19 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::internal_datafusion_err;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
-use crate::batches::BatchDecoder;
+use crate::batches::{BatchDecoder, bytes_of};
 use crate::executor::{Counts, Shared};
 use crate::failure::FetchFailedError;
 use crate::fetch::{self, Wanted};
-use crate::nodes::{ReadMode, ReadShuffle, ShuffleReaderExec};
+use crate::nodes::{ReadMode, ReadShuffle, ShuffleReaderExec, SortedRanges};
 use crate::protocol::{FetchFailed, MapStatuses};
+use crate::sorted::{self, KeyRange, SortedInput};
 
 /// Where the map output of a shuffle lies, as tasks use it.
 pub(crate) struct Places {
@@ -35,6 +36,8 @@ struct Place {
     address: Arc<str>,
     task: u64,
     sizes: Vec<u64>,
+    /// Of sorted output: the first keys of the segments.
+    keys: Vec<Bytes>,
     available: bool,
 }
 
@@ -53,6 +56,7 @@ impl From<MapStatuses> for Places {
                 address: shared(place.address),
                 task: place.task,
                 sizes: place.sizes,
+                keys: place.keys,
                 available: place.available,
             })
             .collect::<Vec<_>>();
@@ -78,46 +82,51 @@ impl TaskInput {
     }
 }
 
+/// The place of a map output; a fetch failure while it is lost.
+fn place(shuffle: u64, map: usize, places: &Places) -> Result<&Place> {
+    let place = places
+        .maps
+        .get(map)
+        .ok_or_else(|| internal_datafusion_err!("shuffle {shuffle} has no map output {map}"))?;
+    if place.available {
+        return Ok(place);
+    }
+    Err(FetchFailedError(FetchFailed {
+        shuffle,
+        map: map as u32,
+        map_task: None,
+        address_lost: false,
+        message: "the map output is lost".to_owned(),
+    })
+    .into())
+}
+
+impl Place {
+    /// Some segments of the map output; `None` if they are empty.
+    fn wanted(&self, shuffle: u64, map: usize, segments: &Range<u32>) -> Option<Wanted> {
+        let sizes = self.sizes.get(segments.start as usize..segments.end as usize)?;
+        let bytes = sizes.iter().sum();
+        (bytes > 0).then(|| Wanted {
+            shuffle,
+            map: map as u32,
+            task: self.task,
+            bytes,
+            executor: Arc::clone(&self.executor),
+            address: Arc::clone(&self.address),
+        })
+    }
+}
+
 /// The blocks of one partition of a reader, in map order, empty ones left out.
 fn wanted(
-    input: &ShuffleReaderExec,
+    shuffle: u64,
     places: &Places,
-    partition: usize,
+    maps: Range<usize>,
     segments: &Range<u32>,
 ) -> Result<Vec<Wanted>> {
-    let shuffle = input.shuffle();
-    let maps = match input.mode() {
-        ReadMode::Reduce | ReadMode::Broadcast => 0..places.maps.len(),
-        ReadMode::PerMap => partition..partition + 1,
-    };
     let mut wanted = Vec::with_capacity(maps.len());
     for map in maps {
-        let place = places
-            .maps
-            .get(map)
-            .ok_or_else(|| internal_datafusion_err!("shuffle {shuffle} has no map output {map}"))?;
-        if !place.available {
-            return Err(FetchFailedError(FetchFailed {
-                shuffle,
-                map: map as u32,
-                map_task: None,
-                address_lost: false,
-                message: "the map output is lost".to_owned(),
-            })
-            .into());
-        }
-        let sizes = place.sizes.get(segments.start as usize..segments.end as usize);
-        let bytes = sizes.map_or(0, |sizes| sizes.iter().sum());
-        if bytes > 0 {
-            wanted.push(Wanted {
-                shuffle,
-                map: map as u32,
-                task: place.task,
-                bytes,
-                executor: Arc::clone(&place.executor),
-                address: Arc::clone(&place.address),
-            });
-        }
+        wanted.extend(place(shuffle, map, places)?.wanted(shuffle, map, segments));
     }
     Ok(wanted)
 }
@@ -127,35 +136,120 @@ impl ReadShuffle for TaskInput {
         &self,
         input: &ShuffleReaderExec,
         partition: usize,
-        context: &TaskContext,
+        context: &Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let shuffle = input.shuffle();
         let places = self.places.get(&shuffle).ok_or_else(|| {
             internal_datafusion_err!("the map output of shuffle {shuffle} is not known here")
         })?;
-        let segments = match input.mode() {
-            ReadMode::Reduce => input.segments(partition),
-            ReadMode::PerMap | ReadMode::Broadcast => 0..1,
+        if let Some(ranges) = input.ranges() {
+            return self.read_sorted(input, ranges, places, partition, context);
+        }
+        let all = 0..places.maps.len();
+        let (maps, segments) = match input.mode() {
+            ReadMode::Reduce | ReadMode::Sorted => {
+                let run = input.run(partition);
+                let maps = run.maps.map_or(all, |maps| maps.start as usize..maps.end as usize);
+                (maps, run.reduces)
+            }
+            ReadMode::Map => (partition..partition + 1, 0..1),
+            ReadMode::Broadcast => (all, 0..1),
         };
-        let wanted = wanted(input, places, partition, &segments)?;
+        let wanted = wanted(shuffle, places, maps, &segments)?;
+        if input.in_memory()
+            && let [only] = wanted.as_slice()
+        {
+            return Ok(self.read_kept(only.clone(), input.schema()));
+        }
         // An exchange into one partition keeps the order of its input's partitions.
         let ordered = input.mode() != ReadMode::Reduce || places.segments == 1;
         let schema = input.schema();
         let blocks = fetch::fetch(&self.shared, wanted, segments, ordered, &self.counts);
-        let batches = decode(blocks, Arc::clone(&schema));
-        let counts = Arc::clone(&self.counts);
-        let batches = batches.inspect_ok(move |batch: &RecordBatch| {
-            counts.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        });
-        let batches = match input.mode() {
-            ReadMode::PerMap => batches.boxed(),
-            ReadMode::Reduce | ReadMode::Broadcast => coalesce(
-                batches.boxed(),
-                Arc::clone(&schema),
-                context.session_config().batch_size(),
-            ),
-        };
+        let batches = self.counted(decode(blocks, Arc::clone(&schema)));
+        let rows = context.session_config().batch_size();
+        let batches = coalesce(batches, Arc::clone(&schema), rows);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+}
+
+/// Bytes on the way for all inputs of a merge together.
+const MERGE_IN_FLIGHT_BYTES: u64 = 48 << 20;
+
+/// Bytes on the way for one input of a merge, at least.
+const MERGE_IN_FLIGHT_BYTES_MINIMUM: u64 = 256 << 10;
+
+impl TaskInput {
+    fn counted(
+        &self,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        let counts = Arc::clone(&self.counts);
+        let count = move |batch: &RecordBatch| {
+            counts.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        };
+        batches.inspect_ok(count).boxed()
+    }
+
+    /// The rows of a kept block, from memory if they are there, else into it.
+    fn read_kept(&self, wanted: Wanted, schema: SchemaRef) -> SendableRecordBatchStream {
+        let block = (wanted.shuffle, wanted.map, wanted.task);
+        if let Some(batches) = self.shared.kept.get(block) {
+            let all = (0..batches.len()).map(move |number| Ok(batches[number].clone()));
+            let all = self.counted(stream::iter(all));
+            return Box::pin(RecordBatchStreamAdapter::new(schema, all));
+        }
+        let blocks = fetch::fetch(&self.shared, vec![wanted], 0..1, true, &self.counts);
+        let batches = self.counted(decode(blocks, Arc::clone(&schema)));
+        let shared = Arc::clone(&self.shared);
+        let state = (batches, Some((Vec::new(), 0_usize)));
+        let batches = stream::try_unfold(state, move |(mut batches, mut seen)| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let Some(batch) = batches.try_next().await? else {
+                    if let Some((seen, bytes)) = seen.take() {
+                        shared.kept.put(block, seen, bytes);
+                    }
+                    return Ok(None);
+                };
+                if let Some((kept, bytes)) = &mut seen {
+                    kept.push(batch.clone());
+                    *bytes += bytes_of(&batch);
+                }
+                // One that is too large for memory stays where it is.
+                let fits = |seen: &(Vec<RecordBatch>, usize)| seen.1 <= shared.kept.limit();
+                Ok::<_, DataFusionError>(Some((batch, (batches, seen.filter(fits)))))
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+    }
+
+    /// Merges one range of keys of all map outputs, each read bit by bit.
+    fn read_sorted(
+        &self,
+        input: &ShuffleReaderExec,
+        ranges: &SortedRanges,
+        places: &Places,
+        partition: usize,
+        context: &Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let shuffle = input.shuffle();
+        let range = KeyRange::of(&ranges.bounds, partition);
+        let schema = input.schema();
+        let in_flight = (MERGE_IN_FLIGHT_BYTES / places.maps.len().max(1) as u64)
+            .max(MERGE_IN_FLIGHT_BYTES_MINIMUM);
+        let mut inputs = Vec::new();
+        for map in 0..places.maps.len() {
+            let place = place(shuffle, map, places)?;
+            let segments = range.segments(&place.keys);
+            let Some(wanted) = place.wanted(shuffle, map, &segments) else { continue };
+            let sizes = &place.sizes[segments.start as usize..segments.end as usize];
+            let open_bytes = sizes.iter().copied().max().unwrap_or(0);
+            let blocks = fetch::trickle(&self.shared, wanted, segments, in_flight, &self.counts);
+            let batches = self.counted(decode(blocks, Arc::clone(&schema)));
+            let batches = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches));
+            inputs.push(SortedInput { batches, open_bytes });
+        }
+        sorted::merge(inputs, &ranges.order, &range, &schema, partition, context)
     }
 }
 

@@ -19,11 +19,12 @@ pub mod nodes;
 mod plugins;
 pub mod protocol;
 pub mod runner;
+mod sorted;
 pub mod stages;
 mod writer;
 
 pub use backend::{ExternalBackend, LocalBackend, SchedulerBackend};
 pub use engine::{Engine, EngineOptions, EventLogOptions, ExecutorStatistics};
 pub use executor::{ExecutorOptions, run_executor};
-pub use plugins::{DecodeNode, NodeCodec, register_nodes};
+pub use plugins::{DecodeNode, FindKept, KeptPlan, NodeCodec, register_kept, register_nodes};
 pub use runner::{InProcessRunner, JobHandle, PlanRunner, RunOptions, RunningQuery};

@@ -5,11 +5,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
@@ -21,10 +22,22 @@ use datafusion::physical_plan::{
 pub enum ReadMode {
     /// Partition `i` is reduce partition `i` (or a run of them) of every map output, in map order.
     Reduce,
-    /// Partition `i` is all of map output `i`: the inputs of a merge inside one task.
-    PerMap,
+    /// Partition `i` is the `i`-th range of keys of all map outputs, each of which is sorted: they
+    /// are merged, so that the partitions one after the other are one sorted whole.
+    Sorted,
+    /// Partition `i` is all of map output `i`: what a cache keeps.
+    Map,
     /// The one partition is every map output, and every task reads it.
     Broadcast,
+}
+
+/// The order of sorted map outputs, and the keys at which a reader divides them.
+#[derive(Debug, Clone)]
+pub struct SortedRanges {
+    /// The order of the rows.
+    pub order: LexOrdering,
+    /// The keys, in the row format of the order's columns, that begin each partition but the first.
+    pub bounds: Arc<[Bytes]>,
 }
 
 /// Gives the tasks of one executor the blocks of a shuffle; found in the `TaskContext`'s session
@@ -38,7 +51,7 @@ pub trait ReadShuffle: Send + Sync {
         &self,
         input: &ShuffleReaderExec,
         partition: usize,
-        context: &TaskContext,
+        context: &Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream>;
 }
 
@@ -51,8 +64,27 @@ pub struct ShuffleReaderExec {
     shuffle: u64,
     mode: ReadMode,
     /// The runs of reduce partitions that are read as one partition each; `None` is one by one.
-    runs: Option<Arc<[Range<u32>]>>,
+    runs: Option<Arc<[Run]>>,
+    /// Of mode [`ReadMode::Sorted`] only.
+    ranges: Option<SortedRanges>,
+    /// Of mode [`ReadMode::Map`] only: executors keep the rows in memory.
+    in_memory: bool,
     properties: Arc<PlanProperties>,
+}
+
+/// The part of a shuffle that one partition of a reader reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The reduce partitions.
+    pub reduces: Range<u32>,
+    /// The map outputs; `None` is all. A skewed reduce partition is read in several parts.
+    pub maps: Option<Range<u32>>,
+}
+
+impl From<Range<u32>> for Run {
+    fn from(reduces: Range<u32>) -> Self {
+        Self { reduces, maps: None }
+    }
 }
 
 impl ShuffleReaderExec {
@@ -69,14 +101,50 @@ impl ShuffleReaderExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { shuffle, mode, runs: None, properties: Arc::new(properties) }
+        let properties = Arc::new(properties);
+        Self { shuffle, mode, runs: None, ranges: None, in_memory: false, properties }
+    }
+
+    /// The same reader of kept rows, which executors hold in memory or not.
+    #[must_use]
+    pub fn kept_in_memory(&self, in_memory: bool) -> Self {
+        Self { in_memory, ..self.clone() }
+    }
+
+    /// Whether executors keep the rows read in memory.
+    pub fn in_memory(&self) -> bool {
+        self.in_memory
+    }
+
+    /// Makes a reader that merges sorted map outputs into one partition.
+    pub fn sorted(shuffle: u64, order: LexOrdering, equivalences: EquivalenceProperties) -> Self {
+        let one = Partitioning::UnknownPartitioning(1);
+        let ranges = Some(SortedRanges { order, bounds: Arc::default() });
+        Self { ranges, ..Self::new(shuffle, ReadMode::Sorted, equivalences, one) }
+    }
+
+    /// The same reader of sorted map outputs divided at these keys.
+    #[must_use]
+    pub fn with_bounds(&self, bounds: Arc<[Bytes]>) -> Self {
+        let partitioning = Partitioning::UnknownPartitioning(bounds.len() + 1);
+        let properties = PlanProperties::clone(&self.properties).with_partitioning(partitioning);
+        let ranges =
+            self.ranges.as_ref().map(|ranges| SortedRanges { order: ranges.order.clone(), bounds });
+        Self { ranges, properties: Arc::new(properties), ..self.clone() }
+    }
+
+    /// The order and the bounds of a reader in mode [`ReadMode::Sorted`].
+    pub fn ranges(&self) -> Option<&SortedRanges> {
+        self.ranges.as_ref()
     }
 
     /// The same reader with runs of reduce partitions read as one partition each.
     #[must_use]
-    pub fn with_runs(&self, runs: Arc<[Range<u32>]>) -> Self {
+    pub fn with_runs(&self, runs: Arc<[Run]>) -> Self {
+        let divided = runs.iter().any(|run| run.maps.is_some());
         let partitioning = match &self.properties.partitioning {
-            Partitioning::Hash(keys, _) => Partitioning::Hash(keys.clone(), runs.len()),
+            Partitioning::Hash(keys, _) if !divided => Partitioning::Hash(keys.clone(), runs.len()),
+            Partitioning::Hash(..) => Partitioning::UnknownPartitioning(runs.len()),
             Partitioning::RoundRobinBatch(_)
             | Partitioning::Range(_)
             | Partitioning::UnknownPartitioning(_) => Partitioning::UnknownPartitioning(runs.len()),
@@ -85,24 +153,16 @@ impl ShuffleReaderExec {
         Self { runs: Some(runs), properties: Arc::new(properties), ..self.clone() }
     }
 
-    /// The same reader of so many map outputs, each a partition.
-    #[must_use]
-    pub fn with_maps(&self, maps: usize) -> Self {
-        let partitioning = Partitioning::UnknownPartitioning(maps);
-        let properties = PlanProperties::clone(&self.properties).with_partitioning(partitioning);
-        Self { properties: Arc::new(properties), ..self.clone() }
-    }
-
     /// The runs of reduce partitions read as one, if they are not read one by one.
-    pub fn runs(&self) -> Option<&Arc<[Range<u32>]>> {
+    pub fn runs(&self) -> Option<&Arc<[Run]>> {
         self.runs.as_ref()
     }
 
     /// The reduce partitions that a partition of a reader in mode [`ReadMode::Reduce`] is.
-    pub(crate) fn segments(&self, partition: usize) -> Range<u32> {
+    pub(crate) fn run(&self, partition: usize) -> Run {
         match &self.runs {
-            Some(runs) => runs.get(partition).cloned().unwrap_or_default(),
-            None => partition as u32..partition as u32 + 1,
+            Some(runs) => runs.get(partition).cloned().unwrap_or_else(|| Run::from(0..0)),
+            None => Run::from(partition as u32..partition as u32 + 1),
         }
     }
 
@@ -143,8 +203,13 @@ impl ExecutionPlan for ShuffleReaderExec {
 
     fn apply_expressions(
         &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for key in self.ranges.iter().flat_map(|ranges| ranges.order.iter()) {
+            if f(&key.expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -185,12 +250,25 @@ pub struct ShuffleWriteExec {
     input: Arc<dyn ExecutionPlan>,
     shuffle: u64,
     routing: Partitioning,
+    /// The order the input has, if readers want to find rows by their keys.
+    order: Option<LexOrdering>,
 }
 
 impl ShuffleWriteExec {
     /// Routes the rows of `input`; `Partitioning::UnknownPartitioning(1)` is one reduce partition.
     pub fn new(input: Arc<dyn ExecutionPlan>, shuffle: u64, routing: Partitioning) -> Self {
-        Self { input, shuffle, routing }
+        Self { input, shuffle, routing, order: None }
+    }
+
+    /// Writes sorted rows with the keys by which readers find their ranges.
+    pub fn sorted(input: Arc<dyn ExecutionPlan>, shuffle: u64, order: LexOrdering) -> Self {
+        let routing = Partitioning::UnknownPartitioning(1);
+        Self { input, shuffle, routing, order: Some(order) }
+    }
+
+    /// The order of the rows of a map output for readers of ranges.
+    pub fn order(&self) -> Option<&LexOrdering> {
+        self.order.as_ref()
     }
 
     /// The plan whose rows are written.
@@ -211,7 +289,12 @@ impl ShuffleWriteExec {
 
 impl DisplayAs for ShuffleWriteExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShuffleWriteExec: shuffle={}, routing={}", self.shuffle, self.routing)
+        match &self.order {
+            Some(order) => write!(f, "ShuffleWriteExec: shuffle={}, order=[{order}]", self.shuffle),
+            None => {
+                write!(f, "ShuffleWriteExec: shuffle={}, routing={}", self.shuffle, self.routing)
+            }
+        }
     }
 }
 
@@ -232,6 +315,11 @@ impl ExecutionPlan for ShuffleWriteExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for key in self.order.iter().flat_map(|order| order.iter()) {
+            if f(&key.expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         if let Partitioning::Hash(exprs, _) = &self.routing {
             for expr in exprs {
                 if f(expr)? == TreeNodeRecursion::Stop {

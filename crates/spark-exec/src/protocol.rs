@@ -155,6 +155,9 @@ pub struct MapOutputPlace {
     /// Whether there is output at all; false only while it is lost.
     #[prost(bool, tag = "5")]
     pub available: bool,
+    /// Of sorted output: the first key of each segment that has rows.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub keys: Vec<prost::bytes::Bytes>,
 }
 
 /// Tasks to start.
@@ -240,6 +243,12 @@ pub mod task_finished {
 pub struct MapOutput {
     #[prost(uint64, repeated, tag = "1")]
     pub sizes: Vec<u64>,
+    /// Of sorted output: the first key of each segment that has rows.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub keys: Vec<prost::bytes::Bytes>,
+    /// The shuffle.
+    #[prost(uint64, tag = "3")]
+    pub shuffle: u64,
 }
 
 /// What a result task left.

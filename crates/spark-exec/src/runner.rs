@@ -51,7 +51,12 @@ pub const ADAPTIVE_PROPERTIES: &[&str] = &[
     "spark.sql.adaptive.coalescePartitions.minPartitionSize",
     "spark.sql.adaptive.advisoryPartitionSizeInBytes",
     "spark.sql.adaptive.autoBroadcastJoinThreshold",
+    "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold",
+    "spark.sql.adaptive.skewJoin.enabled",
+    "spark.sql.adaptive.skewJoin.skewedPartitionFactor",
+    "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes",
     "spark.sql.autoBroadcastJoinThreshold",
+    "spark.sql.exchange.reuse",
 ];
 
 /// A query under way.

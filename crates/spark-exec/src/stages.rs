@@ -18,7 +18,7 @@ use datafusion::common::{internal_err, not_impl_err};
 use datafusion::error::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::Volatility;
-use datafusion::physical_expr::{Distribution, ScalarFunctionExpr};
+use datafusion::physical_expr::{Distribution, LexOrdering, ScalarFunctionExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
@@ -30,6 +30,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
+use crate::codec;
 use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
 
 /// One stage.
@@ -75,6 +76,8 @@ pub struct CutOptions {
     pub partitions: usize,
     /// Keeps every round-robin exchange: the planner adds none, so the user asked for them.
     pub keep_round_robin: bool,
+    /// `spark.sql.exchange.reuse`: equal exchanges are one stage with several readers.
+    pub reuse_exchanges: bool,
 }
 
 impl CutOptions {
@@ -84,6 +87,7 @@ impl CutOptions {
         Self {
             partitions: config.target_partitions(),
             keep_round_robin: !config.round_robin_repartition(),
+            reuse_exchanges: true,
         }
     }
 }
@@ -93,7 +97,7 @@ impl CutOptions {
 /// # Errors
 /// If the plan holds something that cannot run partition by partition.
 pub fn cut(plan: Arc<dyn ExecutionPlan>, ids: &dyn Ids, options: CutOptions) -> Result<StageGraph> {
-    let mut cutter = Cutter { ids, options, stages: Vec::new(), subqueries: Vec::new() };
+    let mut cutter = Cutter::new(ids, options);
     let plan = without_root_coalesce(plan);
     let plan = cutter.cut(plan)?;
     cutter.add_result(plan)?;
@@ -102,6 +106,26 @@ pub fn cut(plan: Arc<dyn ExecutionPlan>, ids: &dyn Ids, options: CutOptions) -> 
         check(&stage.plan)?;
     }
     Ok(graph)
+}
+
+/// Cuts a plan into stages of which the last leaves one block per partition; answers its shuffle.
+///
+/// # Errors
+/// As [`cut`].
+pub(crate) fn cut_into_blocks(
+    plan: Arc<dyn ExecutionPlan>,
+    ids: &dyn Ids,
+    options: CutOptions,
+) -> Result<(StageGraph, u64)> {
+    let mut cutter = Cutter::new(ids, options);
+    let plan = without_root_coalesce(plan);
+    let plan = cutter.cut(plan)?;
+    let shuffle = cutter.add_map_stage(plan, Partitioning::UnknownPartitioning(1))?;
+    let graph = StageGraph { stages: cutter.stages };
+    for stage in &graph.stages {
+        check(&stage.plan)?;
+    }
+    Ok((graph, shuffle))
 }
 
 /// Whether a plan holds a recursion, which only one process can run.
@@ -125,8 +149,31 @@ struct Cutter<'a> {
     ids: &'a dyn Ids,
     options: CutOptions,
     stages: Vec<Stage>,
+    /// The exchanges so far that a second one may turn out equal to.
+    exchanges: Vec<Exchange>,
     /// The resolved subqueries whose values the plan at hand may name, innermost last.
     subqueries: Vec<Arc<dyn ExecutionPlan>>,
+}
+
+/// An exchange whose stage is there: what it writes, and how.
+struct Exchange {
+    input: Arc<dyn ExecutionPlan>,
+    routing: Partitioning,
+    shuffle: u64,
+}
+
+impl Exchange {
+    /// Whether another exchange would write the same rows to the same places.
+    fn is(&self, input: &Arc<dyn ExecutionPlan>, routing: &Partitioning) -> bool {
+        // Most differ in what is cheap to compare.
+        self.input.name() == input.name()
+            && self.routing == *routing
+            && self.input.schema() == input.schema()
+            && match (codec::encode_plan(&self.input), codec::encode_plan(input)) {
+                (Ok(known), Ok(other)) => known == other,
+                _ => false,
+            }
+    }
 }
 
 /// How an input reaches the one partition that reads all of it.
@@ -136,6 +183,12 @@ enum Gather {
     Concatenated,
     /// Every task of the reader's stage reads it.
     Broadcast,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(ids: &'a dyn Ids, options: CutOptions) -> Self {
+        Self { ids, options, stages: Vec::new(), exchanges: Vec::new(), subqueries: Vec::new() }
+    }
 }
 
 impl Cutter<'_> {
@@ -223,18 +276,17 @@ impl Cutter<'_> {
         let input = if partitions <= 1 {
             input
         } else {
-            let equivalences = input.equivalence_properties().clone();
-            let shuffle = self.add_map_stage(input, Partitioning::UnknownPartitioning(1))?;
-            Arc::new(ShuffleReaderExec::new(
-                shuffle,
-                ReadMode::PerMap,
-                equivalences,
-                Partitioning::UnknownPartitioning(partitions),
-            ))
+            let mut equivalences = input.equivalence_properties().clone();
+            equivalences.clear_per_partition_constants();
+            let shuffle = self.add_sorted_stage(input, merge.expr().clone())?;
+            Arc::new(ShuffleReaderExec::sorted(shuffle, merge.expr().clone(), equivalences))
         };
-        Ok(Arc::new(
-            SortPreservingMergeExec::new(merge.expr().clone(), input).with_fetch(merge.fetch()),
-        ))
+        Ok(match merge.fetch() {
+            Some(_) => Arc::new(
+                SortPreservingMergeExec::new(merge.expr().clone(), input).with_fetch(merge.fetch()),
+            ),
+            None => input,
+        })
     }
 
     /// Brings all partitions of a plan into one; a plan of one partition stays as it is unless it
@@ -289,11 +341,34 @@ impl Cutter<'_> {
         input: Arc<dyn ExecutionPlan>,
         routing: Partitioning,
     ) -> Result<u64> {
+        let input = self.in_scope(input)?;
+        if let Some(known) = self.exchanges.iter().find(|known| known.is(&input, &routing)) {
+            return Ok(known.shuffle);
+        }
+        let shuffle = self.ids.next();
+        let round_robin = matches!(routing, Partitioning::RoundRobinBatch(_));
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(ShuffleWriteExec::new(Arc::clone(&input), shuffle, routing.clone()));
+        self.add_stage(plan, Some(shuffle), round_robin)?;
+        // What gives other rows each time it runs is meant to run each time.
+        let repeatable = self.stages.last().is_some_and(|stage| !stage.indeterminate);
+        if self.options.reuse_exchanges && repeatable {
+            self.exchanges.push(Exchange { input, routing, shuffle });
+        }
+        Ok(shuffle)
+    }
+
+    /// A stage whose tasks leave sorted rows; the readers merge them.
+    fn add_sorted_stage(
+        &mut self,
+        input: Arc<dyn ExecutionPlan>,
+        order: LexOrdering,
+    ) -> Result<u64> {
         let shuffle = self.ids.next();
         let input = self.in_scope(input)?;
-        let round_robin = matches!(routing, Partitioning::RoundRobinBatch(_));
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(ShuffleWriteExec::new(input, shuffle, routing));
-        self.add_stage(plan, Some(shuffle), round_robin)?;
+        let plan: Arc<dyn ExecutionPlan> =
+            Arc::new(ShuffleWriteExec::sorted(input, shuffle, order));
+        self.add_stage(plan, Some(shuffle), false)?;
         Ok(shuffle)
     }
 
@@ -396,10 +471,7 @@ fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
             let partitions = child.output_partitioning().partition_count();
             let collects = node.is::<CoalescePartitionsExec>()
                 || matches!(required, Distribution::SinglePartition);
-            let per_map = child
-                .downcast_ref::<ShuffleReaderExec>()
-                .is_some_and(|reader| reader.mode() == ReadMode::PerMap);
-            if partitions > 1 && ((merges && !per_map) || (collects && !merges)) {
+            if partitions > 1 && (merges || collects) {
                 return internal_err!(
                     "{} would run {partitions} partitions of {} inside one task",
                     node.name(),

@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::{concat_batches, take_arrays};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use bytes::Bytes;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::{exec_datafusion_err, not_impl_err};
 use datafusion::error::Result;
@@ -39,6 +40,8 @@ pub(crate) struct Written {
     pub(crate) sizes: Vec<u64>,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// Of sorted output: the first key of each segment.
+    pub(crate) keys: Vec<Bytes>,
 }
 
 /// Which map output is written, and how.
@@ -90,7 +93,7 @@ pub(crate) async fn write_map_output(
     }
     drop(input);
     let sizes = buffer.finish(block, store)?;
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows })
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new() })
 }
 
 /// Drains a stream into a block of one segment, as it comes.
@@ -101,7 +104,7 @@ pub(crate) async fn write_one_segment(
     compression: Compression,
 ) -> Result<Written> {
     let mut encoder = BatchEncoder::new(&input.schema(), compression)?;
-    let mut writer = store.write(block, 1).map_err(store_error)?;
+    let mut writer = None;
     let mut rows = 0;
     let mut bytes = Vec::new();
     while let Some(batch) = input.next().await {
@@ -110,11 +113,19 @@ pub(crate) async fn write_one_segment(
             rows += batch.num_rows() as u64;
             bytes.clear();
             encoder.encode(&batch, &mut bytes)?;
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                none => none.insert(store.write(block, 1).map_err(store_error)?),
+            };
             writer.write(0, &bytes).map_err(store_error)?;
         }
     }
-    let sizes = writer.commit().map_err(store_error)?.sizes;
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows })
+    // Nobody asks for a block without bytes, so there need not be one.
+    let sizes = match writer {
+        Some(writer) => writer.commit().map_err(store_error)?.sizes,
+        None => vec![0],
+    };
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new() })
 }
 
 /// Decides the reduce partition of each row.
@@ -315,6 +326,10 @@ impl RowBuffer {
 
     fn finish(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
         let partitions = self.pieces.len();
+        if self.runs.is_empty() && self.batches.is_empty() {
+            // Nobody asks for a block without bytes, so there need not be one.
+            return Ok(vec![0; partitions]);
+        }
         let mut writer = store.write(block, partitions as u32).map_err(store_error)?;
         if self.runs.is_empty() {
             self.drain(|partition, bytes| {

@@ -235,6 +235,14 @@ impl BlockFetcher {
         self
     }
 
+    /// The same fetcher with another bound of the bytes in flight: a merge has many fetches open at
+    /// one time.
+    #[must_use]
+    pub fn with_bytes_in_flight(&self, bytes: u64) -> Self {
+        let options = FetchOptions { max_bytes_in_flight: bytes, ..self.options.clone() };
+        Self { options, ..self.clone() }
+    }
+
     /// The same fetcher with counters of its own, for one task's metrics.
     pub fn counting_apart(&self) -> Self {
         Self { counters: Arc::default(), ..self.clone() }

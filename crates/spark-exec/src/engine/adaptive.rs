@@ -1,19 +1,58 @@
 //! Re-planning between stages from what the finished ones wrote (`spark.sql.adaptive.*`).
 //!
-//! A map stage runs as a job of its own; when all parents of a stage are there, small reduce
-//! partitions are joined until each is worth a task (Spark's `CoalesceShufflePartitions`), and only
-//! then its number of tasks is fixed. All readers of one stage are joined alike: partition `i` of
-//! one side of a join must meet partition `i` of the other.
+//! A map stage runs as a job of its own; when all parents of a stage are there, its readers are
+//! adapted, and only then its number of tasks is fixed: ranges of a global sort are chosen
+//! ([`super::ranges`]), skewed reduce partitions of a join are split ([`super::skew`]), and small
+//! ones are joined until each is worth a task (Spark's `CoalesceShufflePartitions`). All readers of
+//! one stage are joined alike: partition `i` of one side of a join must meet partition `i` of the
+//! other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use spark_scheduler::MapSizes;
 
-use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+use super::skew::SkewJoins;
+use super::{ranges, skew};
+use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
+
+/// What adaptive execution may do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Adaptive {
+    /// Joins small partitions; `None` keeps them all.
+    pub(super) coalescing: Option<Coalescing>,
+    /// Splits skewed partitions of joins.
+    pub(super) skew_joins: Option<SkewJoins>,
+    /// `spark.sql.adaptive.autoBroadcastJoinThreshold`; `None` is never.
+    pub(super) broadcast_bytes: Option<u64>,
+    /// `spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold`: the largest partition a hash
+    /// table is made of; `None` goes by memory alone.
+    pub(super) hash_join_bytes: Option<u64>,
+}
+
+impl Adaptive {
+    /// What the properties say; `None` is the static plan.
+    pub(super) fn of(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let is_on = |key: &str| get(key).is_none_or(|value| value.eq_ignore_ascii_case("true"));
+        is_on("spark.sql.adaptive.enabled").then(|| Self {
+            coalescing: is_on("spark.sql.adaptive.coalescePartitions.enabled")
+                .then(|| Coalescing::of(&get)),
+            skew_joins: is_on("spark.sql.adaptive.skewJoin.enabled").then(|| SkewJoins::of(&get)),
+            broadcast_bytes: broadcast_bytes(&get),
+            hash_join_bytes: Some(size(
+                &get,
+                "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold",
+                0,
+            ))
+            .filter(|bytes| *bytes > 0),
+        })
+    }
+}
 
 /// How partitions are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,35 +63,36 @@ pub(super) struct Coalescing {
     min_bytes: u64,
     /// `spark.sql.adaptive.coalescePartitions.parallelismFirst`.
     parallelism_first: bool,
-    /// `spark.sql.adaptive.autoBroadcastJoinThreshold`; 0 is never.
-    pub(super) broadcast_bytes: u64,
 }
 
 impl Coalescing {
-    /// What the properties say; `None` is off.
-    pub(super) fn of(get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         let is_on = |key: &str| get(key).is_none_or(|value| value.eq_ignore_ascii_case("true"));
-        let on = is_on("spark.sql.adaptive.enabled")
-            && is_on("spark.sql.adaptive.coalescePartitions.enabled");
-        let size =
-            |key: &str, default: u64| get(key).and_then(|s| parse_size(&s)).unwrap_or(default);
-        on.then(|| Self {
-            advisory_bytes: size("spark.sql.adaptive.advisoryPartitionSizeInBytes", 64 << 20),
-            min_bytes: size("spark.sql.adaptive.coalescePartitions.minPartitionSize", 1 << 20),
+        Self {
+            advisory_bytes: advisory_bytes(&get),
+            min_bytes: size(
+                &get,
+                "spark.sql.adaptive.coalescePartitions.minPartitionSize",
+                1 << 20,
+            ),
             parallelism_first: is_on("spark.sql.adaptive.coalescePartitions.parallelismFirst"),
-            broadcast_bytes: broadcast_bytes(&get),
-        })
+        }
     }
 
-    /// Cuts reduce partitions into runs of about the target size.
-    fn runs(self, bytes: &[u64], parallelism: usize) -> Vec<Range<u32>> {
-        let total: u64 = bytes.iter().sum();
-        let target = if self.parallelism_first {
+    /// The bytes a task should read of so many.
+    pub(super) fn target(self, total: u64, parallelism: usize) -> u64 {
+        if self.parallelism_first {
             let share = total.div_ceil(parallelism.max(1) as u64);
             self.advisory_bytes.min(share.max(self.min_bytes))
         } else {
             self.advisory_bytes
-        };
+        }
+        .max(1)
+    }
+
+    /// Cuts reduce partitions into runs of about the target size.
+    pub(super) fn runs(self, bytes: &[u64], parallelism: usize) -> Vec<Range<u32>> {
+        let target = self.target(bytes.iter().sum(), parallelism);
         let mut runs = Vec::new();
         let (mut start, mut size) = (0, 0);
         for (partition, bytes) in bytes.iter().enumerate() {
@@ -69,13 +109,23 @@ impl Coalescing {
 }
 
 /// The threshold of adaptive execution is the planner's unless it is set; -1 is never.
-fn broadcast_bytes(get: &impl Fn(&str) -> Option<String>) -> u64 {
+fn broadcast_bytes(get: &impl Fn(&str) -> Option<String>) -> Option<u64> {
     let set = get("spark.sql.adaptive.autoBroadcastJoinThreshold")
         .or_else(|| get("spark.sql.autoBroadcastJoinThreshold"));
     match set {
-        Some(text) => parse_size(&text).unwrap_or(0),
-        None => 10 << 20,
+        Some(text) => parse_size(&text),
+        None => Some(10 << 20),
     }
+}
+
+/// `spark.sql.adaptive.advisoryPartitionSizeInBytes`.
+pub(super) fn advisory_bytes(get: &impl Fn(&str) -> Option<String>) -> u64 {
+    size(get, "spark.sql.adaptive.advisoryPartitionSizeInBytes", 64 << 20)
+}
+
+/// A size, or its default.
+pub(super) fn size(get: &impl Fn(&str) -> Option<String>, key: &str, default: u64) -> u64 {
+    get(key).and_then(|text| parse_size(&text)).unwrap_or(default)
 }
 
 /// Sizes as Spark writes them: `64MB`, `1m`, `1048576b`, `1048576`.
@@ -95,26 +145,63 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// What a finished map stage wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MapStageOutput {
     /// Bytes per reduce partition, over all map outputs.
     pub(crate) bytes: Vec<u64>,
-    /// Number of map outputs.
-    pub(crate) maps: usize,
+    /// Bytes per reduce partition of each map output.
+    pub(crate) maps: Vec<MapSizes>,
+    /// Of sorted output: the first key of each segment of each map output, and the segment's bytes.
+    pub(crate) keys: Vec<(Bytes, u64)>,
+}
+
+impl MapStageOutput {
+    pub(crate) fn total(&self) -> u64 {
+        self.maps.iter().map(MapSizes::total).sum()
+    }
+}
+
+/// What a stage is adapted to.
+#[derive(Clone, Copy)]
+pub(super) struct Circumstances<'a> {
+    pub(super) outputs: &'a HashMap<u64, MapStageOutput>,
+    /// `None` is the static plan: ranges are chosen nevertheless.
+    pub(super) adaptive: Option<Adaptive>,
+    /// Tasks that run at one time.
+    pub(super) parallelism: usize,
+    /// `spark.sql.shuffle.partitions`.
+    pub(super) default_partitions: usize,
 }
 
 /// The plan of a stage whose parents are all there, its readers adapted to what they wrote.
 pub(super) fn adapt(
     plan: Arc<dyn ExecutionPlan>,
-    outputs: &HashMap<u64, MapStageOutput>,
+    circumstances: Circumstances<'_>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = ranges::divide(plan, circumstances)?;
+    let Some(Adaptive { coalescing, skew_joins, .. }) = circumstances.adaptive else {
+        return Ok(plan);
+    };
+    if let Some(skew_joins) = skew_joins
+        && let Some(plan) = skew::split(&plan, skew_joins, circumstances)?
+    {
+        return Ok(plan);
+    }
+    match coalescing {
+        Some(coalescing) => coalesce(plan, coalescing, circumstances),
+        None => Ok(plan),
+    }
+}
+
+fn coalesce(
+    plan: Arc<dyn ExecutionPlan>,
     coalescing: Coalescing,
-    parallelism: usize,
-    default_partitions: usize,
+    circumstances: Circumstances<'_>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     // Bytes per reduce partition over all readers with as many.
     let mut sizes: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     plan.apply(|node| {
-        if let Some((reader, output)) = joinable(node, outputs, default_partitions) {
+        if let Some((reader, output)) = joinable(node, circumstances) {
             let sum = sizes
                 .entry(reader.properties().output_partitioning().partition_count())
                 .or_insert_with(|| vec![0; output.bytes.len()]);
@@ -124,22 +211,19 @@ pub(super) fn adapt(
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let runs: BTreeMap<usize, Arc<[Range<u32>]>> = sizes
+    let runs: BTreeMap<usize, Arc<[Run]>> = sizes
         .into_iter()
-        .map(|(partitions, bytes)| (partitions, coalescing.runs(&bytes, parallelism).into()))
+        .map(|(partitions, bytes)| {
+            let runs = coalescing.runs(&bytes, circumstances.parallelism);
+            (partitions, runs.into_iter().map(Run::from).collect())
+        })
         .collect();
     plan.transform_up(|node| {
-        if let Some((reader, _)) = joinable(&node, outputs, default_partitions)
+        if let Some((reader, _)) = joinable(&node, circumstances)
             && let Some(runs) =
                 runs.get(&reader.properties().output_partitioning().partition_count())
         {
             return Ok(Transformed::yes(Arc::new(reader.with_runs(Arc::clone(runs))) as _));
-        }
-        if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>()
-            && reader.mode() == ReadMode::PerMap
-            && let Some(output) = outputs.get(&reader.shuffle())
-        {
-            return Ok(Transformed::yes(Arc::new(reader.with_maps(output.maps)) as _));
         }
         Ok(Transformed::no(node))
     })
@@ -148,18 +232,19 @@ pub(super) fn adapt(
 
 /// A reader whose partitions may be joined: it comes of an exchange by hash into the session's
 /// number of partitions. Another number was asked for by the user.
-fn joinable<'a>(
+pub(super) fn joinable<'a>(
     node: &'a Arc<dyn ExecutionPlan>,
-    outputs: &'a HashMap<u64, MapStageOutput>,
-    default_partitions: usize,
+    circumstances: Circumstances<'a>,
 ) -> Option<(&'a ShuffleReaderExec, &'a MapStageOutput)> {
     let reader = node.downcast_ref::<ShuffleReaderExec>()?;
+    let default_partitions = circumstances.default_partitions;
     let by_hash = matches!(
         reader.properties().output_partitioning(),
         Partitioning::Hash(_, partitions) if *partitions == default_partitions && *partitions > 1
     );
-    let output = outputs.get(&reader.shuffle())?;
-    (reader.mode() == ReadMode::Reduce && by_hash).then_some((reader, output))
+    let output = circumstances.outputs.get(&reader.shuffle())?;
+    let whole = reader.mode() == ReadMode::Reduce && reader.runs().is_none();
+    (whole && by_hash).then_some((reader, output))
 }
 
 /// The number of tasks of a stage.
@@ -175,7 +260,7 @@ mod tests {
     use super::*;
 
     fn coalescing() -> Coalescing {
-        Coalescing::of(|_| None).unwrap()
+        Coalescing::of(|_| None)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use datafusion::physical_plan::union::InterleaveExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::adaptive::MapStageOutput;
-use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
+use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
 use crate::stages::{Stage, left_may_be_broadcast};
 
 /// A side over files more than this many times the threshold is not expected to get below it.
@@ -91,18 +91,22 @@ fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
 pub(super) fn convert(
     waiting: &mut Vec<Stage>,
     outputs: &HashMap<u64, MapStageOutput>,
-    threshold: u64,
+    threshold: Option<u64>,
 ) -> Result<()> {
+    let Some(threshold) = threshold else { return Ok(()) };
     loop {
         let mut change = None;
         'stages: for (index, stage) in waiting.iter().enumerate() {
             let mut joins = Vec::new();
             changeable(&stage.plan, &mut joins);
             for sides in joins {
-                let small = outputs
-                    .get(&sides.left)
-                    .is_some_and(|output| output.bytes.iter().sum::<u64>() <= threshold);
+                let small =
+                    outputs.get(&sides.left).is_some_and(|output| output.total() <= threshold);
                 let probe = waiting.iter().position(|stage| stage.shuffle == Some(sides.right));
+                // A probe side with another reader is needed as it is.
+                let readers = waiting.iter().filter(|stage| stage.parents.contains(&sides.right));
+                let probe =
+                    probe.filter(|_| readers.count() == 1 && reads_once(stage, sides.right));
                 if let (true, Some(probe)) = (small, probe) {
                     change = Some((index, sides, probe));
                     break 'stages;
@@ -125,6 +129,15 @@ pub(super) fn convert(
     }
 }
 
+fn reads_once(stage: &Stage, shuffle: u64) -> bool {
+    fn count(plan: &Arc<dyn ExecutionPlan>, shuffle: u64) -> usize {
+        let reader = plan.downcast_ref::<ShuffleReaderExec>();
+        let own = usize::from(reader.is_some_and(|reader| reader.shuffle() == shuffle));
+        own + plan.children().into_iter().map(|child| count(child, shuffle)).sum::<usize>()
+    }
+    count(&stage.plan, shuffle) == 1
+}
+
 fn broadcast(
     plan: Arc<dyn ExecutionPlan>,
     wanted: Sides,
@@ -141,7 +154,7 @@ fn broadcast(
             return Ok(Transformed::no(node));
         };
         let segments = join.left().output_partitioning().partition_count() as u32;
-        let all = reader.with_runs(std::iter::once(0..segments).collect());
+        let all = reader.with_runs(std::iter::once(Run::from(0..segments)).collect());
         let join = join
             .builder()
             .with_partition_mode(PartitionMode::CollectLeft)
@@ -160,8 +173,9 @@ pub(super) fn had_better_wait(
     waiting: &[Stage],
     outputs: &HashMap<u64, MapStageOutput>,
     input_bytes: &HashMap<u64, u64>,
-    threshold: u64,
+    threshold: Option<u64>,
 ) -> bool {
+    let Some(threshold) = threshold else { return false };
     let Some(shuffle) = stage.shuffle else { return false };
     let bytes = |shuffle: u64| input_bytes.get(&shuffle).copied().unwrap_or(0);
     waiting.iter().filter(|reader| reader.parents.contains(&shuffle)).any(|reader| {
@@ -169,6 +183,7 @@ pub(super) fn had_better_wait(
         changeable(&reader.plan, &mut joins);
         joins.into_iter().any(|sides| {
             sides.right == shuffle
+                && sides.left != shuffle
                 && !outputs.contains_key(&sides.left)
                 && bytes(sides.left) <= bytes(shuffle)
                 && bytes(sides.left) <= threshold.saturating_mul(HOPELESS_FACTOR)

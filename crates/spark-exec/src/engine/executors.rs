@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use spark_scheduler::{MapOutputs, TaskDescription};
 use tokio::sync::mpsc;
 
+use crate::executor::pool_bytes;
 use crate::protocol::{
     Launch, MapOutputPlace, MapStatuses, StagePlan, Task, ToExecutor, to_executor,
 };
@@ -16,7 +18,7 @@ pub(super) struct Attached {
     pub(super) connection: u64,
     pub(super) block_address: Arc<str>,
     pub(super) last_heard: Instant,
-    cores: usize,
+    resources: Resources,
     to_executor: mpsc::UnboundedSender<ToExecutor>,
     /// The stages whose plan it has.
     stages: HashSet<u64>,
@@ -33,6 +35,14 @@ impl Attached {
     }
 }
 
+/// What an executor has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resources {
+    pub(super) cores: usize,
+    /// 0 is no limit.
+    pub(super) memory_bytes: u64,
+}
+
 /// All attached executors by id.
 #[derive(Default)]
 pub(super) struct Executors {
@@ -45,13 +55,13 @@ impl Executors {
         &mut self,
         id: &str,
         connection: u64,
-        cores: usize,
+        resources: Resources,
         block_address: &str,
         to_executor: mpsc::UnboundedSender<ToExecutor>,
     ) {
         let attached = Attached {
             connection,
-            cores,
+            resources,
             block_address: block_address.into(),
             last_heard: Instant::now(),
             to_executor,
@@ -72,7 +82,17 @@ impl Executors {
     }
 
     pub(super) fn cores(&self) -> usize {
-        self.by_id.values().map(|attached| attached.cores).sum()
+        self.by_id.values().map(|attached| attached.resources.cores).sum()
+    }
+
+    /// What a task may take of the operators' memory of the executor that has least of it; 0 is no
+    /// limit.
+    pub(super) fn task_memory(&self) -> u64 {
+        let share = |attached: &Attached| {
+            let Resources { cores, memory_bytes } = attached.resources;
+            (memory_bytes > 0).then(|| pool_bytes(memory_bytes) as u64 / cores.max(1) as u64)
+        };
+        self.by_id.values().filter_map(share).min().unwrap_or(0)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &String> {
@@ -122,6 +142,7 @@ impl Executors {
         task: &TaskDescription,
         plan: &StagePlan,
         outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
+        keys: &SortedKeys,
     ) {
         let Some(attached) = self.by_id.get_mut(executor) else { return };
         if attached.stages.insert(plan.stage) {
@@ -132,7 +153,7 @@ impl Executors {
             let epoch = outputs.epoch();
             if attached.epochs.insert(*shuffle, epoch) != Some(epoch) {
                 attached.flush();
-                attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs)));
+                attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs, keys)));
             }
         }
         attached.launch.push(Task {
@@ -161,7 +182,27 @@ impl Attached {
     }
 }
 
-fn statuses(shuffle: u64, outputs: &MapOutputs) -> MapStatuses {
+/// The first keys of the segments of sorted map output, by shuffle and the attempt that wrote it.
+#[derive(Default)]
+pub(super) struct SortedKeys(HashMap<u64, HashMap<u64, Vec<Bytes>>>);
+
+impl SortedKeys {
+    pub(super) fn put(&mut self, shuffle: u64, task: u64, keys: Vec<Bytes>) {
+        if !keys.is_empty() {
+            self.0.entry(shuffle).or_default().insert(task, keys);
+        }
+    }
+
+    pub(super) fn of(&self, shuffle: u64, task: u64) -> &[Bytes] {
+        self.0.get(&shuffle).and_then(|tasks| tasks.get(&task)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn remove(&mut self, shuffle: u64) {
+        self.0.remove(&shuffle);
+    }
+}
+
+fn statuses(shuffle: u64, outputs: &MapOutputs, keys: &SortedKeys) -> MapStatuses {
     let outputs_sent = outputs
         .statuses()
         .iter()
@@ -171,6 +212,7 @@ fn statuses(shuffle: u64, outputs: &MapOutputs) -> MapStatuses {
                 address: status.address.to_string(),
                 task: status.task.0,
                 sizes: status.sizes.iter().collect(),
+                keys: keys.of(shuffle, status.task.0).to_vec(),
                 available: true,
             },
             None => MapOutputPlace::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use spark_scheduler::{
     Action, Event, ExecutorId, ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, JobId,
     JobOutcome, MapOutput, MapOutputFate, MapSizes, Scheduler, ShuffleId, TaskDescription,
-    TaskFailure, TaskId, TaskOutcome, Time,
+    TaskFailure, TaskId, TaskLocation, TaskOutcome, Time,
 };
 use spark_shuffle::BlockFetcher;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adaptive::MapStageOutput;
 use super::companions::Companions;
-use super::executors::Executors;
+use super::executors::{Executors, Resources, SortedKeys};
 use super::results::{ResultData, fetch_result};
 use super::{
     Command, EngineHandle, EngineOptions, ExecutorStatistics, JobEvent, SchedulerBackend,
@@ -51,6 +51,8 @@ pub(super) struct Surroundings {
     pub(super) backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
     /// The cores of all executors.
     pub(super) slots: Arc<AtomicUsize>,
+    /// The memory of one task of the least executor; 0 is no limit.
+    pub(super) task_memory: Arc<AtomicU64>,
 }
 
 /// Who waits for a job.
@@ -68,6 +70,8 @@ pub(super) struct EngineLoop {
     plans: HashMap<u64, StagePlan>,
     jobs: HashMap<u64, JobState>,
     tasks: HashMap<u64, (String, TaskDescription)>,
+    /// The first keys of the segments of sorted map output.
+    keys: SortedKeys,
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
     /// The metrics of that task, for the event log.
@@ -90,6 +94,7 @@ impl EngineLoop {
             plans: HashMap::new(),
             jobs: HashMap::new(),
             tasks: HashMap::new(),
+            keys: SortedKeys::default(),
             result: None,
             metrics: None,
             actions: Vec::new(),
@@ -208,7 +213,7 @@ impl EngineLoop {
         register: &Register,
         to_executor: mpsc::UnboundedSender<ToExecutor>,
     ) {
-        let Register { executor, app, host, cores, block_address, .. } = register;
+        let Register { executor, app, host, cores, block_address, memory_bytes, .. } = register;
         if *app != self.surroundings.options.app_id {
             let reason = format!(
                 "this driver runs application {}, not {app}",
@@ -218,7 +223,8 @@ impl EngineLoop {
             return;
         }
         tracing::info!(%executor, %host, cores, "executor registered");
-        self.executors.add(executor, connection, *cores as usize, block_address, to_executor);
+        let resources = Resources { cores: *cores as usize, memory_bytes: *memory_bytes };
+        self.executors.add(executor, connection, resources, block_address, to_executor);
         if let Some(attached) = self.executors.get(executor) {
             let conf = self.surroundings.options.conf.clone().into_iter().collect();
             attached.send(to_executor::Kind::Registered(Registered { conf }));
@@ -241,6 +247,8 @@ impl EngineLoop {
     fn publish_executors(&self) {
         let slots = self.executors.cores();
         self.surroundings.slots.store(slots, std::sync::atomic::Ordering::Relaxed);
+        let memory = self.executors.task_memory();
+        self.surroundings.task_memory.store(memory, std::sync::atomic::Ordering::Relaxed);
         let ids = self.executors.ids().cloned().collect();
         self.surroundings.executors.send_replace(ids);
     }
@@ -307,7 +315,16 @@ impl EngineLoop {
     }
 
     fn submit(&mut self, submission: Submission) {
-        let Submission { job, plans, final_shuffle, events } = submission;
+        let Submission { mut job, plans, local_to, final_shuffle, events } = submission;
+        for (stage, kept) in local_to {
+            let Some(outputs) = self.scheduler.map_outputs(ShuffleId(kept)) else { continue };
+            if let Some(spec) = job.stages.iter_mut().find(|spec| spec.stage == stage) {
+                let places = outputs.statuses().iter().map(|status| {
+                    status.iter().map(|s| TaskLocation::Executor(s.executor.clone())).collect()
+                });
+                spec.preferences = places.collect();
+            }
+        }
         self.jobs.insert(job.job.0, JobState { events, final_shuffle });
         for plan in plans {
             self.plans.insert(plan.stage, plan);
@@ -339,6 +356,7 @@ impl EngineLoop {
         let outcome = match outcome {
             task_finished::Outcome::MapOutput(output) => {
                 let Some(attached) = self.executors.get(executor) else { return };
+                self.keys.put(output.shuffle, task, output.keys);
                 TaskOutcome::MapOutput(MapOutput {
                     address: self.companions.serving(&attached.block_address),
                     sizes: MapSizes::from(output.sizes),
@@ -439,7 +457,7 @@ impl EngineLoop {
                 let Some(plan) = self.plans.get(&task.stage.0) else { return };
                 let scheduler = &self.scheduler;
                 let outputs = |shuffle| scheduler.map_outputs(ShuffleId(shuffle));
-                self.executors.launch(executor.as_str(), &task, plan, outputs);
+                self.executors.launch(executor.as_str(), &task, plan, outputs, &self.keys);
                 self.tasks.insert(task.task.0, (executor.as_str().to_owned(), task));
             }
             Action::KillTask { executor, task, reason } => {
@@ -465,7 +483,10 @@ impl EngineLoop {
                     attached.send(to_executor::Kind::CommitAnswer(answer));
                 }
             }
-            Action::ShuffleReleased { shuffle } => self.executors.release_shuffle(shuffle.0),
+            Action::ShuffleReleased { shuffle } => {
+                self.keys.remove(shuffle.0);
+                self.executors.release_shuffle(shuffle.0);
+            }
             Action::StageReleased { stage } => {
                 self.plans.remove(&stage.0);
                 self.executors.release_stage(stage.0);
@@ -500,15 +521,25 @@ impl EngineLoop {
             }
         };
         if let Some(JobState { events, final_shuffle }) = self.jobs.remove(&job) {
-            let outputs = final_shuffle.and_then(|s| self.scheduler.map_outputs(ShuffleId(s)));
-            if let Some(outputs) = outputs {
-                let _ = events.send(JobEvent::MapStage(MapStageOutput {
-                    bytes: outputs.bytes_by_reduce_partition(),
-                    maps: outputs.statuses().len(),
-                }));
+            if let Some(output) = final_shuffle.and_then(|shuffle| self.map_stage_output(shuffle)) {
+                let _ = events.send(JobEvent::MapStage(output));
             }
             let _ = events.send(JobEvent::Finished(result));
         }
+    }
+
+    fn map_stage_output(&self, shuffle: u64) -> Option<MapStageOutput> {
+        let outputs = self.scheduler.map_outputs(ShuffleId(shuffle))?;
+        let statuses = || outputs.statuses().iter().flatten();
+        let keys = statuses().flat_map(|status| {
+            let keys = self.keys.of(shuffle, status.task.0).iter().cloned();
+            keys.zip(status.sizes.iter())
+        });
+        Some(MapStageOutput {
+            bytes: outputs.bytes_by_reduce_partition(),
+            keys: keys.collect(),
+            maps: statuses().map(|status| status.sizes.clone()).collect(),
+        })
     }
 
     fn stop(&mut self, done: oneshot::Sender<()>) {

@@ -10,8 +10,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionState;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use spark_scheduler::{Determinism, JobId, JobProperties, JobSpec, ShuffleId, StageId, StageSpec};
@@ -19,11 +20,14 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::adaptive::{self, Coalescing, MapStageOutput};
+use super::adaptive::{self, Adaptive, Circumstances, MapStageOutput};
 use super::results::ResultData;
-use super::{Command, Engine, JobEvent, Submission, broadcasts, subqueries};
+use super::{
+    Command, Engine, JobEvent, Submission, broadcasts, kept, ranges, spillable, subqueries,
+};
 use crate::codec;
 use crate::failure;
+use crate::nodes::{ReadMode, ShuffleReaderExec};
 use crate::protocol::StagePlan;
 use crate::runner::{JobHandle, RunOptions, RunningQuery};
 use crate::stages::{self, CutOptions, Ids, Stage, StageGraph};
@@ -42,10 +46,23 @@ const INLINE_BYTES_TOTAL: u64 = 64 << 20;
 pub(super) struct QueryContext {
     settings: Arc<HashMap<String, String>>,
     cut: CutOptions,
-    /// Joins small partitions between stages; `None` if it is switched off.
-    coalescing: Option<Coalescing>,
+    /// What may change between stages; `None` is the static plan.
+    adaptive: Option<Adaptive>,
     properties: JobProperties,
     token: CancellationToken,
+}
+
+impl QueryContext {
+    pub(super) fn cut(&self) -> CutOptions {
+        self.cut
+    }
+
+    /// For jobs whose shuffles outlive them.
+    fn retaining(&self) -> Self {
+        let mut context = self.clone();
+        context.properties.retain_shuffles = true;
+        context
+    }
 }
 
 pub(super) fn start(
@@ -55,12 +72,15 @@ pub(super) fn start(
     options: RunOptions,
 ) -> RunningQuery {
     let token = CancellationToken::new();
+    let get =
+        |key: &str| options.conf.get(key).or_else(|| engine.inner.options.conf.get(key)).cloned();
     let context = QueryContext {
         settings: Arc::new(settings(session)),
-        cut: CutOptions::of(session),
-        coalescing: Coalescing::of(|key| {
-            options.conf.get(key).or_else(|| engine.inner.options.conf.get(key)).cloned()
-        }),
+        cut: CutOptions {
+            reuse_exchanges: get("spark.sql.exchange.reuse").is_none_or(|v| v != "false"),
+            ..CutOptions::of(session)
+        },
+        adaptive: Adaptive::of(get),
         properties: JobProperties {
             pool: options.pool.map(Into::into),
             group: options.job_group.map(Into::into),
@@ -146,12 +166,16 @@ async fn run(
 ) -> Result<()> {
     let schema = plan.schema();
     let plan = subqueries::resolve(engine, plan, context).await?;
+    let (plan, reads) = kept::resolve(engine, plan, context).await?;
     let graph = stages::cut(plan, &*engine.inner.ids, context.cut)?;
-    match context.coalescing {
-        Some(coalescing) if graph.stages.len() > 1 => {
-            run_adaptively(engine, graph, context, coalescing, &schema, rows).await
-        }
-        Some(_) | None => run_at_once(engine, &graph, context, &schema, rows).await,
+    let several = graph.stages.len() > 1;
+    if several && (context.adaptive.is_some() || graph.stages.iter().any(ranges::may_be_divided)) {
+        let done = run_map_stages(engine, graph, context, reads.outputs.clone()).await?;
+        let Some(result) = done.result else { return Ok(()) };
+        let graph = StageGraph { stages: vec![result] };
+        run_at_once(engine, &graph, &context.retaining(), &schema, rows).await
+    } else {
+        run_at_once(engine, &graph, context, &schema, rows).await
     }
 }
 
@@ -183,10 +207,17 @@ async fn deliver(
     rows: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     let mut waiting: BTreeMap<usize, ResultData> = BTreeMap::new();
-    let mut next = 0;
+    let (mut next, mut results, mut bytes) = (0, 0, 0);
     while next < partitions {
         match received.recv().await {
             Some(JobEvent::Result { partition, data }) => {
+                results += 1;
+                bytes += data.bytes()?;
+                if let Some(limit) = job.engine.inner.options.max_result_bytes
+                    && bytes > limit
+                {
+                    return Err(failure::result_too_large(results, bytes, limit));
+                }
                 waiting.insert(partition, data);
             }
             Some(JobEvent::MapStage(_)) => {}
@@ -212,12 +243,18 @@ async fn deliver(
 }
 
 /// The shuffles of a query that outlive their jobs, released with the value.
-struct Retained<'a> {
-    engine: &'a Engine,
+pub(super) struct Retained {
+    engine: Engine,
     shuffles: Vec<u64>,
 }
 
-impl Drop for Retained<'_> {
+impl Retained {
+    pub(super) fn of(engine: &Engine) -> Self {
+        Self { engine: engine.clone(), shuffles: Vec::new() }
+    }
+}
+
+impl Drop for Retained {
     fn drop(&mut self) {
         for shuffle in self.shuffles.drain(..) {
             self.engine.inner.handle.send(Command::ReleaseShuffle(shuffle));
@@ -225,80 +262,70 @@ impl Drop for Retained<'_> {
     }
 }
 
+/// The map stages of a query, done.
+pub(super) struct MapStages {
+    /// What each wrote.
+    pub(super) outputs: HashMap<u64, MapStageOutput>,
+    /// Dropped last, after the jobs that read them.
+    pub(super) retained: Retained,
+    /// The stage that makes the result, ready to run, if the query has one.
+    result: Option<Stage>,
+}
+
 /// Stage by stage, each planned anew from what its parents wrote.
-async fn run_adaptively(
+pub(super) async fn run_map_stages(
     engine: &Engine,
     graph: StageGraph,
     context: &QueryContext,
-    coalescing: Coalescing,
-    schema: &SchemaRef,
-    rows: &mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
-    let mut context = context.clone();
-    context.properties.retain_shuffles = true;
-    // Dropped last, after the jobs that read them.
-    let mut retained = Retained { engine, shuffles: Vec::new() };
-    let mut outputs: HashMap<u64, MapStageOutput> = HashMap::new();
+    mut outputs: HashMap<u64, MapStageOutput>,
+) -> Result<MapStages> {
+    let context = &context.retaining();
+    let mut retained = Retained::of(engine);
     let input_bytes = broadcasts::input_bytes(&graph.stages);
+    let broadcast_bytes = context.adaptive.and_then(|adaptive| adaptive.broadcast_bytes);
     let mut waiting = graph.stages;
     let mut running = FuturesUnordered::new();
     loop {
-        broadcasts::convert(&mut waiting, &outputs, coalescing.broadcast_bytes)?;
-        let may_start = |stage: &Stage| {
-            stage.parents.iter().all(|parent| outputs.contains_key(parent))
-                && !broadcasts::had_better_wait(
-                    stage,
-                    &waiting,
-                    &outputs,
-                    &input_bytes,
-                    coalescing.broadcast_bytes,
-                )
+        broadcasts::convert(&mut waiting, &outputs, broadcast_bytes)?;
+        let has_input =
+            |stage: &Stage| stage.parents.iter().all(|parent| outputs.contains_key(parent));
+        let waits = |stage: &Stage| {
+            broadcasts::had_better_wait(stage, &waiting, &outputs, &input_bytes, broadcast_bytes)
         };
-        let ready_now = waiting.iter().map(may_start).collect::<Vec<_>>();
+        let mut ready_now = waiting.iter().map(|s| has_input(s) && !waits(s)).collect::<Vec<_>>();
+        if running.is_empty() && !ready_now.contains(&true) {
+            // Stages that wait for each other do not wait any longer.
+            ready_now = waiting.iter().map(has_input).collect();
+        }
         let mut ready_now = ready_now.into_iter();
         let (ready, rest): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|_| ready_now.next().unwrap_or(false));
         waiting = rest;
         for mut stage in ready {
-            stage.plan = adaptive::adapt(
+            let circumstances = Circumstances {
+                outputs: &outputs,
+                adaptive: context.adaptive,
+                parallelism: engine.slots(),
+                default_partitions: context.cut.partitions,
+            };
+            stage.plan = adaptive::adapt(stage.plan, circumstances)?;
+            stage.plan = spillable::replace_large_hash_joins(
                 stage.plan,
-                &outputs,
-                coalescing,
-                engine.slots(),
-                context.cut.partitions,
+                engine.task_memory(),
+                circumstances,
             )?;
             stage.partitions = adaptive::tasks(&stage.plan);
             let Some(shuffle) = stage.shuffle else {
-                let stages = [stage];
-                return run_at_once(
-                    engine,
-                    &StageGraph { stages: stages.into() },
-                    &context,
-                    schema,
-                    rows,
-                )
-                .await;
+                return Ok(MapStages { outputs, retained, result: Some(stage) });
             };
-            let (events, mut received) = mpsc::unbounded_channel();
-            let submission = submission(&[stage], engine.inner.ids.next(), &context, events)?;
-            let mut job = Job { engine, job: submission.job.job.0, finished: false };
+            let (events, received) = mpsc::unbounded_channel();
+            let submission = submission(&[stage], engine.inner.ids.next(), context, events)?;
+            let job = Job { engine, job: submission.job.job.0, finished: false };
             retained.shuffles.push(shuffle);
             engine.inner.handle.send(Command::Submit(Box::new(submission)));
             running.push(async move {
-                let mut output = None;
-                loop {
-                    match received.recv().await {
-                        Some(JobEvent::MapStage(written)) => output = Some(written),
-                        Some(JobEvent::Finished(result)) => {
-                            job.finish();
-                            result?;
-                            break;
-                        }
-                        Some(JobEvent::Result { .. }) => {}
-                        None => break,
-                    }
-                }
-                output.map(|output| (shuffle, output)).ok_or_else(failure::stopped)
+                let output = map_stage(job, received).await;
+                output.map(|output| (shuffle, output))
             });
         }
         match running.next().await {
@@ -306,9 +333,33 @@ async fn run_adaptively(
                 let (shuffle, output) = finished?;
                 outputs.insert(shuffle, output);
             }
+            None if waiting.is_empty() => {
+                return Ok(MapStages { outputs, retained, result: None });
+            }
             None => return internal_err!("the stages of a query read shuffles nobody writes"),
         }
     }
+}
+
+/// Waits for a job that ends with a map stage.
+async fn map_stage(
+    mut job: Job<'_>,
+    mut received: mpsc::UnboundedReceiver<JobEvent>,
+) -> Result<MapStageOutput> {
+    let mut output = None;
+    loop {
+        match received.recv().await {
+            Some(JobEvent::MapStage(written)) => output = Some(written),
+            Some(JobEvent::Finished(result)) => {
+                job.finish();
+                result?;
+                break;
+            }
+            Some(JobEvent::Result { .. }) => {}
+            None => break,
+        }
+    }
+    output.ok_or_else(failure::stopped)
 }
 
 /// A job for the scheduler and the plans for the executors.
@@ -322,6 +373,7 @@ fn submission(
     let mut plans = Vec::with_capacity(graph.len());
     let mut final_stage = StageId(0);
     let mut final_shuffle = None;
+    let mut local_to = Vec::new();
     for stage in graph {
         final_stage = StageId(stage.id);
         final_shuffle = stage.shuffle;
@@ -339,6 +391,9 @@ fn submission(
         if let Some(description) = &context.properties.description {
             spec.name = Arc::clone(description);
         }
+        if let Some(kept) = kept_below(&stage.plan, stage.partitions) {
+            local_to.push((final_stage, kept));
+        }
         stages.push(spec);
         plans.push(StagePlan {
             stage: stage.id,
@@ -350,7 +405,18 @@ fn submission(
     }
     let job =
         JobSpec { job: JobId(job), stages, final_stage, properties: context.properties.clone() };
-    Ok(Submission { job, plans, final_shuffle, events })
+    Ok(Submission { job, plans, local_to, final_shuffle, events })
+}
+
+/// The kept shuffle of which task `i` of a stage reads map output `i`.
+fn kept_below(plan: &Arc<dyn ExecutionPlan>, tasks: usize) -> Option<u64> {
+    if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
+        return (reader.mode() == ReadMode::Map).then(|| reader.shuffle());
+    }
+    let same = |child: &&Arc<dyn ExecutionPlan>| {
+        child.output_partitioning().partition_count() == tasks && !child.is::<UnionExec>()
+    };
+    plan.children().into_iter().rev().filter(same).find_map(|child| kept_below(child, tasks))
 }
 
 /// The session's settings that differ from the defaults.

@@ -54,6 +54,14 @@ pub(super) async fn fetch_result(
 }
 
 impl ResultData {
+    /// Its size.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        Ok(match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::File(file) => file.as_file().metadata()?.len(),
+        })
+    }
+
     /// The batches, read bit by bit.
     pub(crate) fn batches(self, schema: SchemaRef) -> BoxStream<'static, Result<RecordBatch>> {
         match self {

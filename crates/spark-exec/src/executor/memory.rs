@@ -20,6 +20,11 @@ const POOL_BYTES_MINIMUM: usize = 64 << 20;
 /// Consumers named when memory runs out.
 const TOP_CONSUMERS: usize = 5;
 
+/// The bytes of the pool of an executor with so much memory.
+pub(crate) fn pool_bytes(memory_bytes: u64) -> usize {
+    ((memory_bytes as f64 * POOL_FRACTION) as usize).max(POOL_BYTES_MINIMUM)
+}
+
 /// The environment of an executor's tasks; spill files lie beside the shuffle files.
 pub(super) fn runtime_env(
     memory_bytes: Option<u64>,
@@ -27,7 +32,7 @@ pub(super) fn runtime_env(
 ) -> Result<Arc<RuntimeEnv>> {
     let pool: Arc<dyn MemoryPool> = match memory_bytes {
         Some(bytes) => {
-            let bytes = ((bytes as f64 * POOL_FRACTION) as usize).max(POOL_BYTES_MINIMUM);
+            let bytes = pool_bytes(bytes);
             let top =
                 std::num::NonZeroUsize::new(TOP_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
             Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), top))

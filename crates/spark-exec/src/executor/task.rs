@@ -22,6 +22,7 @@ use crate::nodes::{ShuffleInput, ShuffleWriteExec};
 use crate::protocol::{
     MapOutput, Task, TaskError, TaskFinished, TaskMetrics, TaskResult, task_finished,
 };
+use crate::sorted::write_sorted;
 use crate::writer::{MapTask, Written, write_map_output};
 
 /// What a task counts while it runs.
@@ -110,17 +111,21 @@ async fn execute(
             task: task.task,
         };
         let partitions = write.input().output_partitioning().partition_count();
-        let Written { sizes, rows, bytes } = write_map_output(
-            rows,
-            write.routing(),
-            MapTask { block, partition, partitions, compression: shared.compression() },
-            &shared.store,
-            &context,
-        )
-        .await?;
+        let compression = shared.compression();
+        let written = match write.order() {
+            Some(order) => {
+                write_sorted(rows, order, partitions, block, &shared.store, compression).await?
+            }
+            None => {
+                let map = MapTask { block, partition, partitions, compression };
+                write_map_output(rows, write.routing(), map, &shared.store, &context).await?
+            }
+        };
+        let Written { sizes, rows, bytes, keys } = written;
         metrics.output_rows = rows;
         metrics.bytes_written = bytes;
-        return Ok(task_finished::Outcome::MapOutput(MapOutput { sizes }));
+        let output = MapOutput { sizes, keys, shuffle: write.shuffle() };
+        return Ok(task_finished::Outcome::MapOutput(output));
     }
     let rows = spark_functions::task::scoped(plan.execute(partition, context)?, partition);
     let result = collect(shared, rows, task.task, stage.inline_bytes(), metrics).await?;

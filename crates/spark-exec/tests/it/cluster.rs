@@ -57,7 +57,11 @@ impl Cluster {
 
     /// Two executors inside the process that share nothing but the driver.
     pub(crate) async fn two() -> Self {
-        let cluster = Self::empty().await;
+        Self::two_with(|_| {}).await
+    }
+
+    pub(crate) async fn two_with(change: impl FnOnce(&mut EngineOptions)) -> Self {
+        let cluster = Self::with(change).await;
         for id in ["0", "1"] {
             let options = cluster.executor_options(id);
             attach_local(&cluster.engine, &options).await.unwrap();
@@ -67,7 +71,14 @@ impl Cluster {
 
     /// Executors in processes of their own.
     pub(crate) async fn processes(count: usize) -> Self {
-        let mut cluster = Self::empty().await;
+        Self::processes_with(count, |_| {}).await
+    }
+
+    pub(crate) async fn processes_with(
+        count: usize,
+        change: impl FnOnce(&mut EngineOptions),
+    ) -> Self {
+        let mut cluster = Self::with(change).await;
         for _ in 0..count {
             cluster.start_process().await;
         }
@@ -93,6 +104,18 @@ impl Cluster {
         })
         .await
         .expect("the executor registers");
+    }
+
+    /// The processor time all executor processes have used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let ticks = |child: &Child| {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            // utime and stime, the 12th and 13th after the name, in hundredths of a second.
+            let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().collect::<Vec<_>>();
+            fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        };
+        let ticks: u64 = self.children.iter().flatten().map(ticks).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// `kill -9`.
@@ -178,6 +201,7 @@ impl Drop for Cluster {
 #[test]
 fn executor_process() {
     let Ok(executor_id) = std::env::var("TEST_EXECUTOR_ID") else { return };
+    crate::random::register();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let options = ExecutorOptions {
         driver_url: std::env::var("TEST_DRIVER_URL").unwrap(),

@@ -6,10 +6,12 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use futures::TryStreamExt;
 use spark_exec::failure::find_error;
 use spark_exec::{PlanRunner, RunOptions};
 use spark_sql_parser::error::SparkError;
@@ -182,4 +184,42 @@ async fn large_results_come_whole_and_in_order() {
         batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()
     });
     assert!(numbers.eq((0..1_200_000).filter(|n| n % 5 != 3)));
+}
+
+/// A cancelled query's tasks stop, and the processors are free within a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_query_frees_the_processors() {
+    let cluster = Cluster::processes(2).await;
+    let session = session(4);
+    let side = async |name| session.table("facts").await.unwrap().alias(name).unwrap();
+    // Far more pairs than anyone waits for.
+    let together = |left: &str, right: &str| {
+        (col(format!("{left}.id")) + col(format!("{right}.id"))).gt(lit(-1))
+    };
+    let endless = side("a").await;
+    let endless = endless.join_on(side("b").await, JoinType::Inner, [together("a", "b")]).unwrap();
+    let endless = endless.join_on(side("c").await, JoinType::Inner, [together("a", "c")]).unwrap();
+    let endless = endless.aggregate(vec![], vec![sum(col("a.id") + col("c.id"))]).unwrap();
+    let plan = endless.create_physical_plan().await.unwrap();
+    let query = cluster
+        .engine
+        .run(plan, &session.state(), spark_exec::RunOptions::default())
+        .await
+        .unwrap();
+    let idle = cluster.cpu_time();
+    tokio::time::timeout(PATIENCE, async {
+        while cluster.cpu_time() < idle + Duration::from_millis(500) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the query computes");
+    query.job.cancel();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stopped = cluster.cpu_time();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let used = cluster.cpu_time() - stopped;
+    assert!(used <= Duration::from_millis(50), "{used:?} in half a second after the cancellation");
+    let end = query.stream.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(end.to_string().contains("canceled"), "{end}");
 }

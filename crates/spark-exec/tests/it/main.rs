@@ -5,5 +5,9 @@
 mod cluster;
 mod codec;
 mod failures;
+mod kept;
 mod plans;
+mod random;
+mod reuse;
 mod service;
+mod writes;
