@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::local_cluster::LocalCluster;
 use crate::mesos_backend::{MesosBackend, MesosBackendOptions};
-use crate::{driver, exit, progress, settings};
+use crate::{driver, exit, progress, scheduling, settings};
 
 /// The name under which a program's `.master(…)` arrives (see `python/site/sitecustomize.py`).
 const PROGRAM_MASTER: &str = "spark.ferrospark.program.master";
@@ -265,6 +265,11 @@ fn engine_options(
     options.conf = conf.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     options.local_dirs = local_dirs(conf)?;
     options.executor_timeout = conf.get(&table::NETWORK_TIMEOUT)?;
+    // Spark's default guards a heap; results wait on disk here, so only a limit somebody set counts.
+    if conf.explicit(table::DRIVER_MAX_RESULT_SIZE.name()).is_some() {
+        options.max_result_bytes =
+            Some(conf.get(&table::DRIVER_MAX_RESULT_SIZE)?).filter(|bytes| *bytes > 0);
+    }
     options.scheduler.max_failures = match master {
         MasterUrl::Local { max_failures, .. } => *max_failures,
         MasterUrl::LocalCluster { .. }
@@ -276,6 +281,7 @@ fn engine_options(
     options.scheduler.max_consecutive_stage_attempts =
         u32::try_from(conf.get(&table::STAGE_MAX_ATTEMPTS)?).unwrap_or(u32::MAX);
     options.scheduler.task_cpus = u32::try_from(conf.get(&table::TASK_CPUS)?).unwrap_or(u32::MAX);
+    scheduling::configure(&mut options.scheduler, conf)?;
     Ok(options)
 }
 

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+
 use anyhow::Context as _;
 use spark_conf::{SparkConf, table};
 use spark_connect::{ConnectServer, ServerOptions};
@@ -20,6 +23,18 @@ pub(crate) struct Driver {
     token: String,
 }
 
+/// What operators in this process run in. `spark.driver.memory` bounds their memory if it is set: a
+/// process has no heap whose size must be known before.
+fn runtime(conf: &SparkConf) -> anyhow::Result<Arc<RuntimeEnv>> {
+    if conf.explicit(table::DRIVER_MEMORY.name()).is_none() {
+        return Ok(Arc::new(RuntimeEnv::default()));
+    }
+    let bytes = usize::try_from(conf.get(&table::DRIVER_MEMORY)?)?;
+    // As `spark.memory.fraction`: the rest is for what nobody accounts for.
+    let pool = FairSpillPool::new(bytes / 10 * 6);
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?)
+}
+
 impl Driver {
     /// Starts the endpoint; the cluster is asked for nothing before a program's settings are known.
     pub(crate) async fn start(conf: SparkConf) -> anyhow::Result<Self> {
@@ -31,7 +46,7 @@ impl Driver {
             Some(token) => token,
             None => random_secret(),
         };
-        let runtime = Arc::new(datafusion::execution::runtime_env::RuntimeEnv::default());
+        let runtime = runtime(&conf)?;
         let settings: BTreeMap<String, String> =
             conf.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let shared = SharedState::new(runtime, settings);

@@ -12,6 +12,7 @@ mod local_cluster;
 mod mesos_backend;
 mod progress;
 mod python;
+mod scheduling;
 mod settings;
 mod shell;
 mod shuffle_service;
@@ -59,6 +60,26 @@ fn register_nodes() {
         encode: spark_datasource::codec::encode,
         decode: spark_datasource::codec::decode,
     });
+    spark_exec::register_kept(kept);
+}
+
+/// What `cache()` keeps, as the engine sees it.
+fn kept(
+    plan: &std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>,
+) -> Option<spark_exec::KeptPlan> {
+    let kept = plan.downcast_ref::<spark_plan::cache::KeptExec>()?;
+    let size = std::sync::Arc::clone(kept.size());
+    Some(spark_exec::KeptPlan {
+        plan: std::sync::Arc::clone(kept.input()),
+        projection: kept.projection().map(<[usize]>::to_vec),
+        in_memory: kept.in_memory(),
+        slot: std::sync::Arc::clone(kept.slot()),
+        on_kept: Box::new(move |bytes| {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            // Set once: later ones say the same.
+            let _ = size.set(spark_plan::cache::KeptSize { rows: None, bytes });
+        }),
+    })
 }
 
 /// `bin/spark-class CLASS …`, as commands of Spark's Mesos backends name their programs.

@@ -65,22 +65,52 @@ properties! {
         "Consecutive attempts of a stage before its job fails";
     DEFAULT_PARALLELISM: Option<u64> = "spark.default.parallelism", COUNT, Computed("cores of all executors, at least 2"), "0.5.0", Application, Honoured,
         "Partitions where nothing else says how many";
-    LOCALITY_WAIT: Duration = "spark.locality.wait", MILLISECONDS, Value("3s"), "0.5.0", Application, Planned,
+    LOCALITY_WAIT: Duration = "spark.locality.wait", MILLISECONDS, Value("3s"), "0.5.0", Application, Honoured,
         "How long a task waits for a better place";
-    SCHEDULER_MODE: String = "spark.scheduler.mode", Kind::OneOf(&["FIFO", "FAIR"]), Value("FIFO"), "0.8.0", Application, Planned,
+    LOCALITY_WAIT_PROCESS: Option<Duration> = "spark.locality.wait.process", MILLISECONDS, SameAs("spark.locality.wait"), "0.8.0", Application, Honoured,
+        "How long a task waits for the executor that holds its input";
+    LOCALITY_WAIT_NODE: Option<Duration> = "spark.locality.wait.node", MILLISECONDS, SameAs("spark.locality.wait"), "0.8.0", Application, Honoured,
+        "How long a task waits for a host that holds its input";
+    SCHEDULER_ALLOCATION_FILE: Option<String> = "spark.scheduler.allocation.file", Kind::Text, Unset, "0.8.1", Application, Honoured,
+        "The file that describes the pools of FAIR mode";
+    SCHEDULER_MODE: String = "spark.scheduler.mode", Kind::OneOf(&["FIFO", "FAIR"]), Value("FIFO"), "0.8.0", Application, Honoured,
         "How jobs of one application share executors";
     SCHEDULER_MIN_REGISTERED_RATIO: f64 = "spark.scheduler.minRegisteredResourcesRatio", Kind::Decimal { min: 0.0 }, Value("0.0"), "1.1.1", Application, Honoured,
         "Share of the wanted cores that must be registered before the first task";
     SCHEDULER_MAX_REGISTERED_WAIT: Duration = "spark.scheduler.maxRegisteredResourcesWaitingTime", MILLISECONDS, Value("30s"), "1.1.1", Application, Honoured,
         "Longest wait for that share";
-    SPECULATION: bool = "spark.speculation", Kind::Boolean, Value("false"), "0.6.0", Application, Planned,
+    SPECULATION_INTERVAL: Duration = "spark.speculation.interval", MILLISECONDS, Value("100ms"), "0.6.0", Application, Honoured,
+        "How often slow tasks are looked for";
+    SPECULATION_MULTIPLIER: f64 = "spark.speculation.multiplier", Kind::Decimal { min: 1.0 }, Value("3"), "0.6.0", Application, Honoured,
+        "How many times slower than the median a task gets a copy";
+    SPECULATION_QUANTILE: f64 = "spark.speculation.quantile", Kind::Decimal { min: 0.0 }, Value("0.9"), "0.6.0", Application, Honoured,
+        "The part of a stage's tasks that must be done before";
+    SPECULATION_MIN_RUNTIME: Duration = "spark.speculation.minTaskRuntime", MILLISECONDS, Value("100ms"), "3.2.0", Application, Honoured,
+        "No task younger than this gets a copy";
+    EXCLUDE_ON_FAILURE: bool = "spark.excludeOnFailure.enabled", Kind::Boolean, Value("false"), "2.1.0", Application, Honoured,
+        "Whether executors and hosts whose tasks fail get none for a while";
+    EXCLUDE_ON_FAILURE_TIMEOUT: Duration = "spark.excludeOnFailure.timeout", MILLISECONDS, Value("1h"), "2.1.0", Application, Honoured,
+        "How long";
+    EXCLUDE_TASK_ATTEMPTS_EXECUTOR: u64 = "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("1"), "2.1.0", Application, Honoured,
+        "Failures of one task after which an executor is left out for it";
+    EXCLUDE_TASK_ATTEMPTS_NODE: u64 = "spark.excludeOnFailure.task.maxTaskAttemptsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
+        "Failures of one task after which a host is left out for it";
+    EXCLUDE_STAGE_TASKS_EXECUTOR: u64 = "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
+        "Tasks failed after which an executor is left out for a stage";
+    EXCLUDE_STAGE_EXECUTORS_NODE: u64 = "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
+        "Executors left out after which a host is for a stage";
+    EXCLUDE_APP_TASKS_EXECUTOR: u64 = "spark.excludeOnFailure.application.maxFailedTasksPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.2.0", Application, Honoured,
+        "Tasks failed after which an executor is left out for the application";
+    EXCLUDE_APP_EXECUTORS_NODE: u64 = "spark.excludeOnFailure.application.maxFailedExecutorsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.2.0", Application, Honoured,
+        "Executors left out after which a host is for the application";
+    SPECULATION: bool = "spark.speculation", Kind::Boolean, Value("false"), "0.6.0", Application, Honoured,
         "Whether slow tasks get a second attempt";
 
     DRIVER_CORES: f64 = "spark.driver.cores", Kind::Decimal { min: 0.0 }, Value("1"), "1.3.0", Application, Planned,
         "Cores of a driver in cluster mode";
-    DRIVER_MEMORY: u64 = "spark.driver.memory", MEMORY, Value("1g"), "1.1.1", Application, Planned,
+    DRIVER_MEMORY: u64 = "spark.driver.memory", MEMORY, Value("1g"), "1.1.1", Application, Honoured,
         "Memory of the driver";
-    DRIVER_MAX_RESULT_SIZE: u64 = "spark.driver.maxResultSize", SIZE, Value("1g"), "1.2.0", Application, Planned,
+    DRIVER_MAX_RESULT_SIZE: u64 = "spark.driver.maxResultSize", SIZE, Value("1g"), "1.2.0", Application, Honoured,
         "Most bytes of results one action may bring to the driver; 0 for no limit";
     DRIVER_HOST: Option<String> = "spark.driver.host", Kind::Text, Computed("this host's address"), "0.7.0", Application, Honoured,
         "Address of the driver as executors see it";

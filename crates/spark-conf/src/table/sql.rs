@@ -81,8 +81,18 @@ properties! {
         "Shuffle partitions before joining";
     ADAPTIVE_ADVISORY_SIZE: u64 = "spark.sql.adaptive.advisoryPartitionSizeInBytes", SIZE, Value("64m"), "3.0.0", Session, Honoured,
         "Size aimed at when partitions are joined or split";
-    ADAPTIVE_SKEW_JOIN: bool = "spark.sql.adaptive.skewJoin.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Planned,
+    ADAPTIVE_SKEW_JOIN: bool = "spark.sql.adaptive.skewJoin.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Honoured,
         "Whether skewed partitions of a join are split";
+    ADAPTIVE_SKEW_FACTOR: f64 = "spark.sql.adaptive.skewJoin.skewedPartitionFactor", Kind::Decimal { min: 0.0 }, Value("5.0"), "3.0.0", Session, Honoured,
+        "Times the median from which on a partition is skewed";
+    ADAPTIVE_SKEW_THRESHOLD: u64 = "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", SIZE, Value("256m"), "3.0.0", Session, Honoured,
+        "Size up to which no partition is skewed";
+    ADAPTIVE_BROADCAST_THRESHOLD: Option<i64> = "spark.sql.adaptive.autoBroadcastJoinThreshold", SIZE_OR_OFF, SameAs("spark.sql.autoBroadcastJoinThreshold"), "3.2.0", Session, Honoured,
+        "Size up to which a finished side of a join is broadcast";
+    ADAPTIVE_HASH_JOIN_THRESHOLD: u64 = "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold", SIZE, Value("0"), "3.2.0", Session, Honoured,
+        "Largest partition of a join that a hash table is made of; 0 goes by the executors' memory";
+    EXCHANGE_REUSE: bool = "spark.sql.exchange.reuse", BOOLEAN, Value("true"), "2.0.0", Session, Honoured,
+        "Whether equal exchanges of a query are run once";
     ADAPTIVE_LOCAL_READER: bool = "spark.sql.adaptive.localShuffleReader.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Planned,
         "Whether map output is read where it lies when a join became a broadcast";
     CBO_ENABLED: bool = "spark.sql.cbo.enabled", BOOLEAN, Value("false"), "2.2.0", Session, Planned,
