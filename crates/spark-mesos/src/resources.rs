@@ -192,4 +192,48 @@ mod tests {
         assert!(pool.take_port(99).is_empty());
         assert_eq!(pool.amount("ports"), 0);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_and_what_is_left_is_what_there_was(
+            held in proptest::collection::vec((0..9_000_i64, 0..3_usize), 1..6),
+            takes in proptest::collection::vec(0..5_000_i64, 0..8),
+            port in 1..40_u16,
+        ) {
+            let roles = ["*", "dev", "eng/dev"];
+            let mut resources: Vec<Resource> = held
+                .iter()
+                .map(|(amount, role)| resource("cpus", units(*amount), roles[*role]))
+                .collect();
+            resources.push(Resource::ranges_of("ports", [(5, 10), (20, 30)]));
+            let mut pool = Pool::of([&Offer { resources, ..Offer::default() }]);
+            let sum = |resources: &[Resource], role: &str| -> Milli {
+                resources.iter().filter(|r| r.name == "cpus" && r.role() == role).map(amount).sum()
+            };
+            let before: Vec<Milli> = roles.iter().map(|role| sum(&pool.resources, role)).collect();
+            let mut taken = Vec::new();
+            for wanted in takes {
+                let there = pool.amount("cpus");
+                if wanted > there {
+                    continue;
+                }
+                let pieces = pool.take("cpus", wanted);
+                let got: Milli = pieces.iter().map(amount).sum();
+                proptest::prop_assert_eq!(got, wanted);
+                let unreserved = sum(&pieces, "*");
+                let reserved_left = pool.amount("cpus") - sum(&pool.resources, "*");
+                proptest::prop_assert!(unreserved == 0 || reserved_left == 0, "reserved go first");
+                taken.extend(pieces);
+            }
+            for (role, before) in roles.iter().zip(before) {
+                proptest::prop_assert_eq!(sum(&taken, role) + sum(&pool.resources, role), before);
+            }
+            let had = pool.has_port(port);
+            proptest::prop_assert_eq!(had, (5..=10).contains(&port) || (20..=30).contains(&port));
+            proptest::prop_assert_eq!(pool.take_port(port).len(), usize::from(had));
+            proptest::prop_assert!(!pool.has_port(port));
+            let left = (1..40).filter(|port| pool.has_port(*port)).count();
+            proptest::prop_assert_eq!(left, 17 - usize::from(had));
+        }
+    }
 }

@@ -114,3 +114,21 @@ fn what_clients_act_on_is_told_to_them() {
         .collect();
     assert!(silent.is_empty(), "clients ask for these and are told nothing: {silent:#?}");
 }
+
+#[test]
+fn the_page_about_mesos_names_properties_that_exist() {
+    let page = crates().parent().unwrap().join("docs/running-on-mesos.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || ".*_".contains(c);
+    let words = page.split(|c: char| !part_of_name(c)).map(|word| word.trim_end_matches('.'));
+    let unknown: BTreeSet<&str> = words
+        .filter(|word| word.starts_with("spark."))
+        .filter(|word| {
+            // `spark.mesos.dispatcher.*` and `spark.executorEnv.NAME` stand for families.
+            let family = word.trim_end_matches('*').trim_end_matches("NAME");
+            let within = all().any(|info| info.name.starts_with(family));
+            !is_known(word) && !(family.ends_with('.') && (within || FAMILIES.contains(&family)))
+        })
+        .collect();
+    assert!(unknown.is_empty(), "the page names properties nobody knows: {unknown:#?}");
+}

@@ -245,3 +245,33 @@ fn the_home_is_the_property_then_sparks_then_the_drivers() {
     let both = [("spark.home", "/a"), ("spark.mesos.executor.home", "/b")];
     assert!(program(&both).contains("\"/b\""));
 }
+
+proptest::proptest! {
+    /// Nothing that can be typed brings the reader down, and what is refused is one line that begins with
+    /// the property.
+    #[test]
+    fn any_text_is_taken_or_refused_in_one_line(
+        property in proptest::sample::select(vec![
+            "spark.mesos.constraints",
+            "spark.mesos.driver.constraints",
+            "spark.mesos.task.labels",
+            "spark.mesos.network.labels",
+            "spark.mesos.executor.docker.volumes",
+            "spark.mesos.executor.docker.portmaps",
+            "spark.mesos.executor.docker.parameters",
+            "spark.mesos.role",
+            "spark.mesos.uris",
+            "spark.executor.uri",
+            "spark.mesos.proxy.baseURL",
+            "spark.mesos.driver.failoverTimeout",
+            "spark.cores.max",
+            "spark.executor.memory",
+        ]),
+        text in "[a-z0-9:;,./\\\\ =*éI-]{0,24}",
+    ) {
+        if let Err(error) = of(&[(property, &text)]) {
+            proptest::prop_assert!(error.starts_with(property), "{}", error);
+            proptest::prop_assert!(!error.contains('\n'), "{}", error);
+        }
+    }
+}
