@@ -116,7 +116,8 @@ pub struct Settings {
     pub cores_max: Option<u64>,
     /// Cores of an executor; unset, it takes what an agent offers. Coarse-grained mode only.
     pub executor_cores: Option<u64>,
-    /// `spark.executor.instances`: most executors, until an executor limit is told.
+    /// Most executors until an executor limit is told: `spark.executor.instances`, with dynamic allocation
+    /// at least its initial target. The reference of 1.6 starts without limit there and takes everything.
     pub instances: Option<u64>,
     /// Task slots of an executor beyond its cpus. Coarse-grained mode only.
     pub extra_cores: u64,
@@ -202,7 +203,7 @@ impl Settings {
             mode,
             cores_max: cores_max(conf, mode, executor_cores, task_cpus)?,
             executor_cores,
-            instances: conf.get(&table::EXECUTOR_INSTANCES)?,
+            instances: instances(conf)?,
             extra_cores: conf.get(&table::MESOS_EXTRA_CORES)?,
             task_cpus,
             memory: executor_memory(conf)?,
@@ -349,6 +350,14 @@ fn cores_max(
             Ok(Some(max))
         }
     }
+}
+
+fn instances(conf: &SparkConf) -> Result<Option<u64>, SettingsError> {
+    let instances = conf.get(&table::EXECUTOR_INSTANCES)?;
+    if !conf.get(&table::DYNAMIC_ALLOCATION)? {
+        return Ok(instances);
+    }
+    Ok(Some(conf.get(&table::DYNAMIC_ALLOCATION_INITIAL)?.max(instances.unwrap_or(0))))
 }
 
 fn gpus(conf: &SparkConf, mode: Mode) -> Result<GpuSettings, SettingsError> {

@@ -718,3 +718,22 @@ fn what_the_configuration_says_is_in_the_task() {
     assert_eq!(variable("TOKEN").value, None, "a secret is no plain text");
     assert!(variable("TOKEN").secret.is_some());
 }
+
+#[test]
+fn dynamic_allocation_starts_at_its_initial_target() {
+    let mut scheduler = scheduler(&[("dynamicAllocation.enabled", "true")]);
+    let registered = Event::Registered { framework_id: "F".to_owned(), again: false };
+    let now = Instant::now();
+    assert_eq!(scheduler.handle(registered, now), [Action::Suppress]);
+    assert_eq!(scheduler.handle(Event::ExecutorLimit(Some(1)), now), [Action::Revive]);
+    Scene::new(&[
+        ("dynamicAllocation.enabled", "true"),
+        ("dynamicAllocation.initialExecutors", "1"),
+        ("executor.cores", "1"),
+    ])
+    .offers(&[("o1", "a 8 8192")])
+    .check(expect![[r#"
+        launch on o1 0:1c/1408M refuse 120s
+        suppress
+    "#]]);
+}
