@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use crate::action::Action;
+use crate::executors::Executor;
 use crate::ids::Time;
 use crate::stage::Abort;
 use crate::task_set::{TaskSet, TaskSetId};
@@ -89,7 +90,9 @@ impl Scheduler {
     /// A waiting task of the set that every executor there is must not take.
     fn nowhere_to_run(&self, set: &TaskSet) -> Option<u32> {
         let options = self.options.exclusion.as_ref()?;
-        let active = || self.executors.iter().map(|(_, e)| e).filter(|e| !e.decommissioned);
+        // One that is too small for the task is no place for it either.
+        let fits = |e: &&Executor| !e.decommissioned && e.cores >= set.cpus;
+        let active = || self.executors.iter().map(|(_, e)| e).filter(fits);
         if set.waiting == 0 || active().next().is_none() {
             return None;
         }

@@ -21,3 +21,10 @@ fn random_schedules_keep_every_promise() {
     assert!(sum.executors_lost > SEEDS && sum.fetch_failures > SEEDS, "{sum:?}");
     assert!(sum.jobs_succeeded > SEEDS && sum.jobs_failed > SEEDS / 10, "{sum:?}");
 }
+
+/// Seeds that found something once.
+#[test]
+fn what_was_found_once_stays_mended() {
+    // A task that had failed on every host but that of an executor too small for it waited for ever.
+    simulate(44_346);
+}
