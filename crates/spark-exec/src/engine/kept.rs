@@ -37,7 +37,7 @@ struct KeptRows {
     /// The shuffle itself and those it would be computed from again.
     _retained: Retained,
     /// Kept plans that it was computed from, for the same reason.
-    _sources: Vec<Arc<KeptRows>>,
+    _sources: Vec<Arc<Self>>,
 }
 
 /// What a query reads of kept plans.
