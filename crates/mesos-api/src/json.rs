@@ -186,7 +186,13 @@ impl JsonValue for bool {
 
 impl JsonValue for f64 {
     fn to_json(&self) -> Value {
-        Value::from(*self)
+        // JSON has no number for an infinite limit; Mesos reads and writes it as text.
+        match *self {
+            value if value.is_finite() => Value::from(value),
+            value if value == Self::INFINITY => Value::from("Infinity"),
+            value if value == Self::NEG_INFINITY => Value::from("-Infinity"),
+            _ => Value::from("NaN"),
+        }
     }
     fn from_json(json: &Value) -> Result<Self, JsonError> {
         match json {
