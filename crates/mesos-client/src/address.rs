@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::zookeeper::ZooKeeperUrl;
+
 /// Port of a master when none is named.
 const DEFAULT_PORT: u16 = 5050;
 
@@ -14,17 +16,63 @@ pub struct MasterAddress {
     pub port: u16,
 }
 
+/// Where to look for the leading master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MasterLocation {
+    /// A master, leading or not: one that is not sends us to the leader.
+    Address(MasterAddress),
+    /// ZooKeeper knows who leads.
+    ZooKeeper(ZooKeeperUrl),
+}
+
+impl MasterLocation {
+    /// Reads `HOST:PORT` or `zk://[USER:PASSWORD@]HOST:PORT,…/PATH`.
+    ///
+    /// # Errors
+    /// [`AddressError`] naming the text.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.starts_with(crate::zookeeper::SCHEME) {
+            return ZooKeeperUrl::parse(text).map(Self::ZooKeeper);
+        }
+        MasterAddress::parse(text).map(Self::Address)
+    }
+}
+
+impl From<MasterAddress> for MasterLocation {
+    fn from(address: MasterAddress) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl From<ZooKeeperUrl> for MasterLocation {
+    fn from(url: ZooKeeperUrl) -> Self {
+        Self::ZooKeeper(url)
+    }
+}
+
+impl fmt::Display for MasterLocation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(out),
+            Self::ZooKeeper(url) => url.fmt(out),
+        }
+    }
+}
+
 /// A text that names no master.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Neither HOST:PORT nor a ZooKeeper URL.
     #[error("{0:?} is no master address; expected HOST:PORT")]
     Malformed(String),
-    /// A ZooKeeper URL, which this client does not follow yet.
-    #[error(
-        "{0:?}: masters found through ZooKeeper are not supported yet; name the leading master as HOST:PORT"
-    )]
-    ZooKeeper(String),
+    /// A ZooKeeper URL that cannot be read, or stands where an address belongs.
+    #[error("{url:?}: {problem}; expected zk://[USER:PASSWORD@]HOST:PORT,HOST:PORT/PATH")]
+    ZooKeeper {
+        /// The URL, without its password.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
 }
 
 impl MasterAddress {
@@ -38,9 +86,6 @@ impl MasterAddress {
     /// # Errors
     /// [`AddressError`] naming the text.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        if text.starts_with("zk://") {
-            return Err(AddressError::ZooKeeper(text.to_owned()));
-        }
         let malformed = || AddressError::Malformed(text.to_owned());
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, rest)) => (host, rest.strip_prefix(':')),
@@ -88,8 +133,11 @@ mod tests {
         for bad in ["", ":5050", "h:x", "h:0", "h:70000", "http://h:1", "a:1,b:2"] {
             assert!(MasterAddress::parse(bad).is_err(), "{bad}");
         }
-        let error = MasterAddress::parse("zk://h:2181/mesos").unwrap_err();
-        assert!(error.to_string().contains("ZooKeeper"), "{error}");
+        assert!(MasterAddress::parse("zk://h:2181/mesos").is_err());
+        let found = MasterLocation::parse("zk://h:2181/mesos").unwrap();
+        assert_eq!(found, ZooKeeperUrl::parse("zk://h:2181/mesos").unwrap().into());
+        assert_eq!(found.to_string(), "zk://h:2181/mesos");
+        assert_eq!(MasterLocation::parse("h:1").unwrap(), MasterAddress::new("h", 1).into());
     }
 
     #[test]

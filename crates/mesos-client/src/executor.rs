@@ -16,6 +16,7 @@ use mesos_api::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::address::MasterAddress;
+use crate::encoding::Encoding;
 use crate::error::ClientError;
 
 /// Events waiting for their owner.
@@ -32,8 +33,10 @@ pub struct ExecutorOptions {
     pub executor_id: ExecutorId,
     /// How long the agent may be away; zero without checkpointing.
     pub recovery_timeout: Duration,
-    /// Token the agent wants, if it authenticates executors.
+    /// Token the agent wants, if it authenticates executors (a JWT, made by the agent).
     pub token: Option<String>,
+    /// Of calls and events.
+    pub encoding: Encoding,
 }
 
 /// A variable that agents set is missing or malformed.
@@ -85,6 +88,7 @@ impl ExecutorOptions {
             executor_id: read("MESOS_EXECUTOR_ID", "an executor id")?.into(),
             recovery_timeout,
             token: lookup("MESOS_EXECUTOR_AUTHENTICATION_TOKEN").filter(|token| !token.is_empty()),
+            encoding: Encoding::default(),
         })
     }
 }

@@ -10,10 +10,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::address::MasterAddress;
+use crate::encoding::Encoding;
 use crate::subscription::Problem;
 
-/// The only encoding we speak.
-pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 /// A connection must come about within this time; routers that drop packets give no answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest text of a refusal we read and show.
@@ -39,6 +38,8 @@ impl Drop for EventStream {
 pub(crate) enum Answer {
     /// 200.
     Stream(EventStream),
+    /// 202, which subscriptions never get.
+    Accepted,
     /// 307.
     Redirect(MasterAddress),
 }
@@ -52,6 +53,8 @@ pub(crate) struct Target {
     pub(crate) path: &'static str,
     /// Who we are.
     pub(crate) authorization: Option<String>,
+    /// Of calls and events.
+    pub(crate) encoding: Encoding,
 }
 
 /// Posts `body` and reads the head of the answer.
@@ -79,6 +82,10 @@ pub(crate) async fn subscribe(target: &Target, body: Vec<u8>) -> Result<Answer, 
         let stream_id = head.headers.get("mesos-stream-id").cloned();
         return Ok(Answer::Stream(EventStream { body, stream_id, connection }));
     }
+    if head.status == StatusCode::ACCEPTED {
+        connection.abort();
+        return Ok(Answer::Accepted);
+    }
     let answer = refused(peer, head.status, &head.headers, body).await;
     connection.abort();
     answer
@@ -86,13 +93,13 @@ pub(crate) async fn subscribe(target: &Target, body: Vec<u8>) -> Result<Answer, 
 
 /// A call as a request of its own, for a connection that is known.
 pub(crate) fn request(target: &Target, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Problem> {
-    let Target { peer, path, authorization } = target;
+    let Target { peer, path, authorization, encoding } = target;
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(*path)
         .header(header::HOST, peer.to_string())
-        .header(header::CONTENT_TYPE, PROTOBUF)
-        .header(header::ACCEPT, PROTOBUF);
+        .header(header::CONTENT_TYPE, encoding.content_type())
+        .header(header::ACCEPT, encoding.content_type());
     if let Some(authorization) = authorization {
         request = request.header(header::AUTHORIZATION, authorization);
     }

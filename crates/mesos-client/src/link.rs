@@ -87,8 +87,3 @@ impl Link {
         }
     }
 }
-
-/// Reads an event of a record.
-pub(crate) fn decode<M: prost::Message + Default>(record: Bytes) -> Result<M, Problem> {
-    M::decode(record).map_err(|error| Problem::Closed(format!("unreadable event: {error}")))
-}

@@ -4,6 +4,8 @@ mod calls;
 mod handle;
 mod service;
 
+use std::time::Duration;
+
 use mesos_api::scheduler::event;
 use mesos_api::{
     AgentId, ExecutorId, FrameworkId, FrameworkInfo, InverseOffer, MasterInfo, Offer, OfferId,
@@ -11,8 +13,9 @@ use mesos_api::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::address::MasterAddress;
+use crate::address::MasterLocation;
 use crate::credential::Credential;
+use crate::encoding::Encoding;
 use crate::error::ClientError;
 use crate::subscription::Patience;
 
@@ -24,27 +27,35 @@ const EVENT_BACKLOG: usize = 1024;
 /// What a framework needs to subscribe.
 #[derive(Debug, Clone)]
 pub struct SchedulerOptions {
-    /// The master, or any of several.
-    pub master: MasterAddress,
+    /// Where the leading master is to be found.
+    pub master: MasterLocation,
     /// The framework; its `id` is set to take one over.
     pub framework_info: FrameworkInfo,
-    /// Roles that want no offers at first.
+    /// Roles that want no offers at first. Later `suppress` and `revive` decide, over resubscriptions too.
     pub suppressed_roles: Vec<String>,
     /// Principal and secret.
     pub credential: Option<Credential>,
     /// How long the first subscription may take.
     pub patience: Patience,
+    /// Of calls and events.
+    pub encoding: Encoding,
+    /// Ask the master for all it knows after each subscription and then so often; never if `None`. Answers
+    /// come as updates. It finds tasks which the owner has forgotten; for those it remembers there is
+    /// [`SchedulerHandle::reconcile_until_answered`].
+    pub implicit_reconciliation: Option<Duration>,
 }
 
 impl SchedulerOptions {
     /// Options without credential and with the usual patience.
-    pub fn new(master: MasterAddress, framework_info: FrameworkInfo) -> Self {
+    pub fn new(master: impl Into<MasterLocation>, framework_info: FrameworkInfo) -> Self {
         Self {
-            master,
+            master: master.into(),
             framework_info,
             suppressed_roles: Vec::new(),
             credential: None,
             patience: Patience::default(),
+            encoding: Encoding::default(),
+            implicit_reconciliation: None,
         }
     }
 }

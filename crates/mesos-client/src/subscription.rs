@@ -18,6 +18,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest wait before another attempt (libmesos resubscribes within 15 s).
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
+/// While nobody leads, the limits of our patience are looked at this often.
+const LEADERLESS_CHECK: Duration = Duration::from_secs(1);
 /// Redirects followed in a row; masters without agreement could send us round in circles.
 const MOST_REDIRECTS: u32 = 5;
 
@@ -92,6 +94,12 @@ pub enum Problem {
     /// The request was not answered.
     #[error("{0} did not answer the subscription")]
     NoAnswer(MasterAddress),
+    /// ZooKeeper names no leader.
+    #[error("no master leads: {0}")]
+    NoLeader(String),
+    /// ZooKeeper names another leader.
+    #[error("{0} leads now")]
+    LeaderChanged(MasterAddress),
     /// Masters sent us round in circles.
     #[error("the masters send each other's clients away; last {0}")]
     RedirectLoop(MasterAddress),
@@ -119,6 +127,8 @@ pub enum Event {
     Failed(Generation, Problem),
     /// 307.
     Redirected(Generation, MasterAddress),
+    /// ZooKeeper tells who leads, or why nobody does.
+    Detected(Result<MasterAddress, String>),
     /// Time has passed.
     Tick,
     /// The owner wants no more.
@@ -148,16 +158,38 @@ pub enum Action {
 #[derive(Debug)]
 enum State {
     Idle,
-    Connecting { deadline: Instant },
-    Open { silent_at: Instant },
-    Waiting { until: Instant },
+    Connecting {
+        deadline: Instant,
+    },
+    Open {
+        silent_at: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+    /// Nobody leads, as far as is known; looked at again then.
+    Leaderless {
+        until: Instant,
+    },
     Ended,
+}
+
+/// Whom to ask for a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Masters {
+    /// Always this one; it knows who leads.
+    Fixed(MasterAddress),
+    /// Whoever [`Event::Detected`] named last.
+    Detected,
 }
 
 /// The subscription of one framework.
 #[derive(Debug)]
 pub struct Subscription {
-    configured: MasterAddress,
+    /// Whom to ask first, or why nobody.
+    configured: Result<MasterAddress, String>,
+    /// Whom the current attempt asks.
+    peer: Option<MasterAddress>,
     patience: Patience,
     state: State,
     generation: Generation,
@@ -176,16 +208,21 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// A subscription that will connect to `master`. `seed` spreads the waits of many clients;
+    /// A subscription that will connect to one of `masters`. `seed` spreads the waits of many clients;
     /// `framework_id` is known when an earlier driver's framework is taken over.
     pub fn new(
-        master: MasterAddress,
+        masters: Masters,
         framework_id: Option<String>,
         patience: Patience,
         seed: u64,
     ) -> Self {
+        let configured = match masters {
+            Masters::Fixed(master) => Ok(master),
+            Masters::Detected => Err("nothing heard of one yet".to_owned()),
+        };
         Self {
-            configured: master,
+            configured,
+            peer: None,
             patience,
             state: State::Idle,
             generation: 0,
@@ -221,6 +258,7 @@ impl Subscription {
             Event::Redirected(generation, to) if self.is_current(generation) => {
                 self.redirect(to, now)
             }
+            Event::Detected(leader) => self.detect(leader, now),
             Event::Tick => self.tick(now),
             Event::Stop => self.stop(),
             Event::Opened(_)
@@ -237,7 +275,7 @@ impl Subscription {
             State::Idle | State::Ended => None,
             State::Connecting { deadline } => Some(deadline),
             State::Open { silent_at } => Some(silent_at),
-            State::Waiting { until } => Some(until),
+            State::Waiting { until } | State::Leaderless { until } => Some(until),
         }
     }
 
@@ -261,11 +299,59 @@ impl Subscription {
             return Vec::new();
         }
         self.started = Some(now);
-        vec![self.connect(self.configured.clone(), now)]
+        self.connect_to_leader(now)
+    }
+
+    /// Asks whoever is configured or leads; waits if nobody does.
+    fn connect_to_leader(&mut self, now: Instant) -> Vec<Action> {
+        match &self.configured {
+            Ok(master) => vec![self.connect(master.clone(), now)],
+            Err(reason) => {
+                let problem = Problem::NoLeader(reason.clone());
+                if self.is_final(&problem, now) {
+                    self.state = State::Ended;
+                    return vec![Action::GiveUp(problem)];
+                }
+                self.state = State::Leaderless { until: now + LEADERLESS_CHECK };
+                Vec::new()
+            }
+        }
+    }
+
+    fn detect(&mut self, leader: Result<MasterAddress, String>, now: Instant) -> Vec<Action> {
+        self.configured = leader;
+        let Ok(leader) = &self.configured else {
+            // The one who led may still serve us; if not, its stream ends.
+            return Vec::new();
+        };
+        let leader = leader.clone();
+        match self.state {
+            State::Leaderless { .. } | State::Waiting { .. } => {
+                self.backoff = FIRST_BACKOFF;
+                vec![self.connect(leader, now)]
+            }
+            State::Connecting { .. } | State::Open { .. }
+                if self.peer.as_ref() != Some(&leader) =>
+            {
+                let mut actions = vec![Action::Drop(self.generation)];
+                if std::mem::take(&mut self.subscribed) {
+                    self.lost = Some(now);
+                    actions.push(Action::Disconnected(Problem::LeaderChanged(leader.clone())));
+                }
+                self.redirects = 0;
+                self.backoff = FIRST_BACKOFF;
+                actions.push(self.connect(leader, now));
+                actions
+            }
+            State::Idle | State::Connecting { .. } | State::Open { .. } | State::Ended => {
+                Vec::new()
+            }
+        }
     }
 
     fn connect(&mut self, master: MasterAddress, now: Instant) -> Action {
         self.generation += 1;
+        self.peer = Some(master.clone());
         self.subscribed = false;
         self.state = State::Connecting { deadline: now + ANSWER_TIMEOUT };
         Action::Connect {
@@ -338,6 +424,8 @@ impl Subscription {
                 !self.ever_subscribed && waited >= self.patience.unreachable
             }
             Problem::Unavailable { .. }
+            | Problem::NoLeader(_)
+            | Problem::LeaderChanged(_)
             | Problem::Closed(_)
             | Problem::Silent(_)
             | Problem::RedirectLoop(_) => {
@@ -357,20 +445,22 @@ impl Subscription {
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {
         match self.state {
-            State::Connecting { deadline } if now >= deadline => {
-                self.fail(Problem::NoAnswer(self.configured.clone()), now)
-            }
+            State::Connecting { deadline } if now >= deadline => match self.peer.clone() {
+                Some(peer) => self.fail(Problem::NoAnswer(peer), now),
+                None => Vec::new(),
+            },
             State::Open { silent_at } if now >= silent_at => {
                 self.fail(Problem::Silent(self.heartbeat_interval * SILENT_INTERVALS), now)
             }
             // A leader that broke down is not asked again: the configured master knows who leads.
-            State::Waiting { until } if now >= until => {
-                vec![self.connect(self.configured.clone(), now)]
+            State::Waiting { until } | State::Leaderless { until } if now >= until => {
+                self.connect_to_leader(now)
             }
             State::Idle
             | State::Connecting { .. }
             | State::Open { .. }
             | State::Waiting { .. }
+            | State::Leaderless { .. }
             | State::Ended => Vec::new(),
         }
     }

@@ -11,13 +11,12 @@ use indexmap::IndexMap;
 use mesos_api::executor::{Call, Event as ApiEvent, call, event};
 use mesos_api::task_status::Source;
 use mesos_api::{TaskId, TaskInfo, TaskStatus};
-use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ExecutorEvent, ExecutorHandle, ExecutorOptions};
 use crate::http::{Answer, Target, request, short_text};
-use crate::link::{Link, News, decode};
-use crate::subscription::{Action, Event, Generation, Patience, Problem, Subscription};
+use crate::link::{Link, News};
+use crate::subscription::{Action, Event, Generation, Masters, Patience, Problem, Subscription};
 
 /// Where executors are served.
 const PATH: &str = "/api/v1/executor";
@@ -67,7 +66,12 @@ pub(super) fn spawn(
     connector.set_nodelay(true);
     let (requests, queue) = mpsc::unbounded_channel();
     let service = Service {
-        core: Subscription::new(options.agent.clone(), None, patience, rand::random()),
+        core: Subscription::new(
+            Masters::Fixed(options.agent.clone()),
+            None,
+            patience,
+            rand::random(),
+        ),
         options,
         link: Link::None,
         client: Client::builder(TokioExecutor::new()).build(connector),
@@ -163,6 +167,7 @@ impl Service {
             peer: self.options.agent.clone(),
             path: PATH,
             authorization: self.options.token.as_ref().map(|token| format!("Bearer {token}")),
+            encoding: self.options.encoding,
         }
     }
 
@@ -173,7 +178,7 @@ impl Service {
         }
         let name = call.r#type().name();
         let target = self.target();
-        let Ok(mut request) = request(&target, call.encode_to_vec()) else { return };
+        let Ok(mut request) = request(&target, target.encoding.encode(&call)) else { return };
         let Ok(uri) = format!("http://{}{PATH}", target.peer).parse() else { return };
         *request.uri_mut() = uri;
         match tokio::time::timeout(ANSWER_TIMEOUT, self.client.request(request)).await {
@@ -205,7 +210,8 @@ impl Service {
                     }),
                     ..self.call()
                 };
-                self.link = Link::connect(generation, self.target(), call.encode_to_vec());
+                self.link =
+                    Link::connect(generation, self.target(), self.options.encoding.encode(&call));
             }
             Action::Drop(_) => self.link = Link::None,
             Action::Disconnected(problem) => {
@@ -230,6 +236,12 @@ impl Service {
                 let problem = Problem::Refused { master: agent, status: 307, text };
                 self.step(Event::Failed(generation, problem)).await;
             }
+            News::Answered(generation, agent, Ok(Answer::Accepted)) => {
+                self.link = Link::None;
+                let text = "it opened no event stream".to_owned();
+                let problem = Problem::NotMesos { master: agent, text };
+                self.step(Event::Failed(generation, problem)).await;
+            }
             News::Answered(generation, _, Err(problem)) | News::Ended(generation, problem) => {
                 self.link = Link::None;
                 self.step(Event::Failed(generation, problem)).await;
@@ -243,7 +255,7 @@ impl Service {
         loop {
             let record = match self.link.record(generation) {
                 Ok(None) => return,
-                Ok(Some(record)) => decode::<ApiEvent>(record),
+                Ok(Some(record)) => self.options.encoding.event::<ApiEvent>(record),
                 Err(problem) => Err(problem),
             };
             match record {

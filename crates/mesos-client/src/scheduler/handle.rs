@@ -11,13 +11,17 @@ use mesos_api::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::calls::{QueuedCall, Session};
+use super::service::ReconcileRequest;
 use crate::error::ClientError;
+use crate::reconciliation::Question;
 
-/// Makes calls for a subscribed framework. Calls are queued, keep their order, and are dropped with a
-/// warning while the subscription is interrupted: the master voids offers then and repeats updates.
+/// Makes calls for a subscribed framework. Calls are queued and keep their order. While the subscription is
+/// interrupted, KILL, SHUTDOWN, ACKNOWLEDGE and RECONCILE wait for its return, SUPPRESS and REVIVE are remembered
+/// for it, and the others are dropped with a warning: offers are void then, and messages are at best effort.
 #[derive(Clone)]
 pub struct SchedulerHandle {
     calls: mpsc::UnboundedSender<QueuedCall>,
+    reconcile: mpsc::UnboundedSender<ReconcileRequest>,
     session: Arc<Session>,
     stop: Arc<Mutex<Option<oneshot::Sender<()>>>>,
 }
@@ -25,10 +29,11 @@ pub struct SchedulerHandle {
 impl SchedulerHandle {
     pub(super) fn new(
         calls: mpsc::UnboundedSender<QueuedCall>,
+        reconcile: mpsc::UnboundedSender<ReconcileRequest>,
         session: Arc<Session>,
         stop: oneshot::Sender<()>,
     ) -> Self {
-        Self { calls, session, stop: Arc::new(Mutex::new(Some(stop))) }
+        Self { calls, reconcile, session, stop: Arc::new(Mutex::new(Some(stop))) }
     }
 
     /// Our id, once subscribed.
@@ -94,21 +99,29 @@ impl SchedulerHandle {
         });
     }
 
-    /// Asks for the state of these tasks; of all, if there is none.
-    pub fn reconcile(&self, tasks: Vec<(TaskId, Option<AgentId>)>) {
-        let tasks = tasks
-            .into_iter()
-            .map(|(task_id, agent_id)| call::ReconcileTask { task_id, agent_id })
-            .collect();
-        self.send(Call {
-            r#type: Some(call::Type::Reconcile.into()),
-            reconcile: Some(call::Reconcile { tasks }),
-            ..Call::default()
-        });
+    /// Asks once for the state of these tasks; of all, if there is none.
+    pub fn reconcile(&self, tasks: Vec<Question>) {
+        self.send(super::calls::reconcile(tasks));
+    }
+
+    /// Asks for the state of these tasks until the master has answered for each, in pages, over
+    /// interruptions, with growing waits. The answers come as updates. Returns the tasks for which there was no
+    /// answer for a quarter of an hour: their agents had ten minutes to come back to a new master.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`] when the client ends before.
+    pub async fn reconcile_until_answered(
+        &self,
+        tasks: Vec<Question>,
+    ) -> Result<Vec<TaskId>, ClientError> {
+        let (done, unanswered) = oneshot::channel();
+        drop(self.reconcile.send(ReconcileRequest { tasks, done }));
+        unanswered.await.map_err(|_| ClientError::Ended)
     }
 
     /// Wants offers again: drops filters and suppression of these roles, or of all.
     pub fn revive(&self, roles: Vec<String>) {
+        self.session.revive(&roles);
         self.send(Call {
             r#type: Some(call::Type::Revive.into()),
             revive: Some(call::Revive { roles }),
@@ -118,6 +131,7 @@ impl SchedulerHandle {
 
     /// Wants no more offers for these roles, or for all.
     pub fn suppress(&self, roles: Vec<String>) {
+        self.session.suppress(&roles);
         self.send(Call {
             r#type: Some(call::Type::Suppress.into()),
             suppress: Some(call::Suppress { roles }),

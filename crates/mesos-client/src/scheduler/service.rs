@@ -1,25 +1,40 @@
 //! The loop that keeps a subscription: performs the core's actions, reads the stream, passes events on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mesos_api::TaskId;
 use mesos_api::scheduler::{Call, Event as ApiEvent, call, event};
-use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
-use super::calls::{self, Session};
+use super::calls::{self, QueuedCall, Session};
 use super::handle::SchedulerHandle;
 use super::{SchedulerEvent, SchedulerOptions, translate};
+use crate::address::MasterLocation;
+use crate::detector::{Detection, MasterDetector};
 use crate::http::{Answer, Target};
-use crate::link::{Link, News, decode};
-use crate::subscription::{Action, Event, Generation, Problem, Subscription};
+use crate::link::{Link, News};
+use crate::reconciliation::{self, Question, Reconciler};
+use crate::subscription::{Action, Event, Generation, Masters, Problem, Subscription};
 
 /// Where schedulers are served.
 pub(super) const PATH: &str = "/api/v1/scheduler";
 
+/// Tasks to ask for until they are answered; told of those that never are.
+pub(super) struct ReconcileRequest {
+    pub(super) tasks: Vec<Question>,
+    pub(super) done: oneshot::Sender<Vec<TaskId>>,
+}
+
 struct Service {
     options: SchedulerOptions,
     core: Subscription,
+    detector: Option<MasterDetector>,
+    reconciler: Reconciler,
+    /// Who waits for which set of tasks.
+    reconciliations: BTreeMap<u64, oneshot::Sender<Vec<TaskId>>>,
+    calls: mpsc::UnboundedSender<QueuedCall>,
     link: Link,
     session: Arc<Session>,
     events: mpsc::Sender<SchedulerEvent>,
@@ -35,33 +50,49 @@ pub(super) fn spawn(
     ready: oneshot::Sender<Result<(), Problem>>,
 ) -> SchedulerHandle {
     let framework_id = options.framework_info.id.clone().map(|id| id.value);
+    let (masters, detector) = match &options.master {
+        MasterLocation::Address(master) => (Masters::Fixed(master.clone()), None),
+        MasterLocation::ZooKeeper(url) => {
+            (Masters::Detected, Some(MasterDetector::start(url.clone())))
+        }
+    };
     let core = Subscription::new(
-        options.master.clone(),
+        masters,
         framework_id.filter(|id| !id.is_empty()),
         options.patience,
         rand::random(),
     );
-    let session = Arc::new(Session::new(options.credential.as_ref()));
+    let session = Arc::new(Session::new(&options));
     let (calls, queue) = mpsc::unbounded_channel();
+    let (reconcile, requests) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(calls::run(queue, Arc::clone(&session)));
     let service = Service {
+        reconciler: Reconciler::new(options.implicit_reconciliation),
+        reconciliations: BTreeMap::new(),
+        calls: calls.clone(),
         options,
         core,
+        detector,
         link: Link::None,
         session: Arc::clone(&session),
         events,
         ready: Some(ready),
         subscribed_before: false,
     };
-    tokio::spawn(service.run(stopped));
-    SchedulerHandle::new(calls, session, stop)
+    tokio::spawn(service.run(stopped, requests));
+    SchedulerHandle::new(calls, reconcile, session, stop)
 }
 
 impl Service {
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+    async fn run(
+        mut self,
+        mut stopped: oneshot::Receiver<()>,
+        mut requests: mpsc::UnboundedReceiver<ReconcileRequest>,
+    ) {
         self.step(Event::Start).await;
         while let Some(wakeup) = self.core.next_wakeup() {
+            let reconcile_at = self.reconciler.next_wakeup();
             tokio::select! {
                 biased;
                 _ = &mut stopped => {
@@ -70,11 +101,42 @@ impl Service {
                 () = self.events.closed() => {
                     self.step(Event::Stop).await;
                 }
+                detection = next_detection(&mut self.detector) => {
+                    self.step(Event::Detected(detection.address())).await;
+                }
                 news = self.link.next() => self.take(news).await,
+                Some(request) = requests.recv() => self.reconcile(request),
                 () = tokio::time::sleep_until(wakeup.into()) => self.step(Event::Tick).await,
+                () = at(reconcile_at) => {
+                    let actions = self.reconciler.tick(Instant::now());
+                    self.ask(actions);
+                }
             }
         }
         self.session.close();
+    }
+
+    fn reconcile(&mut self, ReconcileRequest { tasks, done }: ReconcileRequest) {
+        let (number, actions) = self.reconciler.explicit(tasks, Instant::now());
+        self.reconciliations.insert(number, done);
+        self.ask(actions);
+    }
+
+    fn ask(&mut self, actions: Vec<reconciliation::Action>) {
+        for action in actions {
+            match action {
+                reconciliation::Action::Ask(questions) => {
+                    // Without receiver the client is over.
+                    let call = calls::reconcile(questions);
+                    drop(self.calls.send(QueuedCall { call, done: None }));
+                }
+                reconciliation::Action::Finished { number, unanswered } => {
+                    if let Some(done) = self.reconciliations.remove(&number) {
+                        drop(done.send(unanswered));
+                    }
+                }
+            }
+        }
     }
 
     async fn step(&mut self, event: Event) {
@@ -87,14 +149,18 @@ impl Service {
         match action {
             Action::Connect { generation, master, framework_id } => {
                 tracing::debug!(%master, generation, "subscribing");
-                self.session.close();
+                self.close_session();
                 let request = self.subscribe_call(framework_id);
-                let authorization = self.session.authorization();
-                let target = Target { peer: master, path: PATH, authorization };
+                let target = Target {
+                    peer: master,
+                    path: PATH,
+                    authorization: self.session.authorization(),
+                    encoding: self.options.encoding,
+                };
                 self.link = Link::connect(generation, target, request);
             }
             Action::Drop(_) => {
-                self.session.close();
+                self.close_session();
                 self.link = Link::None;
             }
             Action::Disconnected(_) if self.session.is_ending() => {}
@@ -109,21 +175,26 @@ impl Service {
         }
     }
 
+    fn close_session(&mut self) {
+        self.session.close();
+        self.reconciler.disconnected();
+    }
+
     fn subscribe_call(&self, framework_id: Option<String>) -> Vec<u8> {
         let id = framework_id.map(Into::into);
         let mut framework_info = self.options.framework_info.clone();
         framework_info.id = id.clone();
-        Call {
+        let call = Call {
             framework_id: id,
             r#type: Some(call::Type::Subscribe.into()),
             subscribe: Some(call::Subscribe {
                 framework_info,
-                suppressed_roles: self.options.suppressed_roles.clone(),
+                suppressed_roles: self.session.suppressed_roles(),
                 offer_constraints: None,
             }),
             ..Call::default()
-        }
-        .encode_to_vec()
+        };
+        self.options.encoding.encode(&call)
     }
 
     async fn take(&mut self, news: News) {
@@ -137,6 +208,12 @@ impl Service {
                 tracing::info!(%master, %leader, "following to the leading master");
                 self.link = Link::None;
                 self.step(Event::Redirected(generation, leader)).await;
+            }
+            News::Answered(generation, master, Ok(Answer::Accepted)) => {
+                self.link = Link::None;
+                let text = "it opened no event stream".to_owned();
+                let problem = Problem::NotMesos { master, text };
+                self.step(Event::Failed(generation, problem)).await;
             }
             News::Answered(generation, _, Err(problem)) | News::Ended(generation, problem) => {
                 self.link = Link::None;
@@ -152,7 +229,7 @@ impl Service {
             // A record may end the stream; then there is none after it.
             let record = match self.link.record(generation) {
                 Ok(None) => return,
-                Ok(Some(record)) => decode::<ApiEvent>(record),
+                Ok(Some(record)) => self.options.encoding.event::<ApiEvent>(record),
                 Err(problem) => Err(problem),
             };
             match record {
@@ -174,6 +251,10 @@ impl Service {
             }
             _ => {
                 self.step(Event::Record(generation)).await;
+                if let Some(update) = &event.update {
+                    let actions = self.reconciler.answered(&update.status.task_id, Instant::now());
+                    self.ask(actions);
+                }
                 if let Some(event) = translate(event, false) {
                     self.tell(event).await;
                 }
@@ -193,6 +274,8 @@ impl Service {
         if let Some(event) = translate(event, again) {
             self.tell(event).await;
         }
+        let actions = self.reconciler.subscribed(Instant::now());
+        self.ask(actions);
         if let Some(ready) = self.ready.take() {
             drop(ready.send(Ok(())));
         }
@@ -201,6 +284,22 @@ impl Service {
     async fn tell(&mut self, event: SchedulerEvent) {
         // An owner who is gone is noticed by the loop.
         drop(self.events.send(event).await);
+    }
+}
+
+/// News of the leader; for ever none without ZooKeeper.
+async fn next_detection(detector: &mut Option<MasterDetector>) -> Detection {
+    match detector {
+        Some(detector) => detector.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until then, if there is a then.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -215,6 +314,8 @@ fn final_words(problem: &Problem) -> String {
         | Problem::Closed(_)
         | Problem::Silent(_)
         | Problem::NoAnswer(_)
+        | Problem::NoLeader(_)
+        | Problem::LeaderChanged(_)
         | Problem::RedirectLoop(_) => problem.to_string(),
     }
 }

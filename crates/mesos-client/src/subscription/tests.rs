@@ -7,7 +7,8 @@ fn master(port: u16) -> MasterAddress {
 }
 
 fn new(now: Instant) -> (Subscription, Vec<Action>) {
-    let mut subscription = Subscription::new(master(1), None, Patience::default(), 7);
+    let mut subscription =
+        Subscription::new(Masters::Fixed(master(1)), None, Patience::default(), 7);
     let actions = subscription.handle(Event::Start, now);
     (subscription, actions)
 }
@@ -100,7 +101,7 @@ fn after_the_first_subscription_it_never_gives_up_on_connections() {
 fn restoring_may_be_limited() {
     let mut now = Instant::now();
     let patience = Patience { restore: Some(Duration::from_secs(5)), ..Patience::default() };
-    let mut s = Subscription::new(master(1), None, patience, 7);
+    let mut s = Subscription::new(Masters::Fixed(master(1)), None, patience, 7);
     s.handle(Event::Start, now);
     s.handle(subscribed(1), now);
     let lost = now;
@@ -114,7 +115,7 @@ fn restoring_may_be_limited() {
         generation += 1;
     }
     let never = Patience { restore: Some(Duration::ZERO), ..Patience::default() };
-    let mut s = Subscription::new(master(1), None, never, 7);
+    let mut s = Subscription::new(Masters::Fixed(master(1)), None, never, 7);
     s.handle(Event::Start, now);
     s.handle(subscribed(1), now);
     let closed = Problem::Closed(String::new());
@@ -147,6 +148,64 @@ fn a_recovering_master_is_waited_for() {
     }
 }
 
+fn detected() -> (Instant, Subscription) {
+    let now = Instant::now();
+    let mut s = Subscription::new(Masters::Detected, None, Patience::default(), 7);
+    assert_eq!(s.handle(Event::Start, now), []);
+    (now, s)
+}
+
+#[test]
+fn zookeeper_names_the_leader_and_the_next_one() {
+    let (mut now, mut s) = detected();
+    now += Duration::from_secs(3);
+    assert_eq!(s.handle(Event::Detected(Err("nobody".to_owned())), now), []);
+    assert_eq!(s.handle(Event::Detected(Ok(master(1))), now), [connect(1, 1, None)]);
+    s.handle(subscribed(1), now);
+    // The one who led may still serve us, and may lead again.
+    assert_eq!(s.handle(Event::Detected(Err("nobody".to_owned())), now), []);
+    assert_eq!(s.handle(Event::Detected(Ok(master(1))), now), []);
+    assert!(s.is_subscribed());
+    assert_eq!(
+        s.handle(Event::Detected(Ok(master(2))), now),
+        [
+            Action::Drop(1),
+            Action::Disconnected(Problem::LeaderChanged(master(2))),
+            connect(2, 2, Some("F"))
+        ]
+    );
+}
+
+#[test]
+fn without_leader_a_lost_subscription_waits_for_the_next() {
+    let (mut now, mut s) = detected();
+    s.handle(Event::Detected(Ok(master(1))), now);
+    s.handle(subscribed(1), now);
+    s.handle(Event::Detected(Err("nobody".to_owned())), now);
+    let closed = Problem::Closed("killed".to_owned());
+    let actions = s.handle(Event::Failed(1, closed.clone()), now);
+    assert_eq!(actions, [Action::Drop(1), Action::Disconnected(closed)]);
+    for _ in 0..100 {
+        assert_eq!(wait(&mut s, &mut now), []);
+    }
+    assert_eq!(s.handle(Event::Detected(Ok(master(2))), now), [connect(2, 2, Some("F"))]);
+}
+
+#[test]
+fn a_first_subscription_does_not_wait_for_a_leader_for_ever() {
+    let (mut now, mut s) = detected();
+    let started = now;
+    s.handle(Event::Detected(Err("nobody".to_owned())), now);
+    let last = loop {
+        let actions = wait(&mut s, &mut now);
+        if !actions.is_empty() {
+            break actions;
+        }
+    };
+    assert_eq!(last, [Action::GiveUp(Problem::NoLeader("nobody".to_owned()))]);
+    assert_eq!(now.duration_since(started), Patience::default().unavailable);
+}
+
 fn any_event() -> impl Strategy<Value = (Event, u64)> {
     let generation = 0_u64..12;
     let problem = prop_oneof![
@@ -161,6 +220,8 @@ fn any_event() -> impl Strategy<Value = (Event, u64)> {
         generation.clone().prop_map(subscribed),
         (generation.clone(), problem).prop_map(|(g, p)| Event::Failed(g, p)),
         (generation, 1_u16..4).prop_map(|(g, port)| Event::Redirected(g, master(port))),
+        (1_u16..4).prop_map(|port| Event::Detected(Ok(master(port)))),
+        Just(Event::Detected(Err("nobody".to_owned()))),
         Just(Event::Tick),
         Just(Event::Tick),
     ];
@@ -171,13 +232,18 @@ proptest! {
     /// One connection at a time, generations grow, the id is kept, it never gets stuck, and after
     /// the end nothing happens.
     #[test]
-    fn whatever_happens(events in proptest::collection::vec(any_event(), 0..200)) {
+    fn whatever_happens(
+        fixed in any::<bool>(),
+        events in proptest::collection::vec(any_event(), 0..200),
+    ) {
         let mut now = Instant::now();
-        let (mut s, first) = new(now);
-        let mut live = Some(1);
+        let masters = if fixed { Masters::Fixed(master(1)) } else { Masters::Detected };
+        let mut s = Subscription::new(masters, None, Patience::default(), 7);
+        let first = s.handle(Event::Start, now);
+        let mut live = fixed.then_some(1);
         let mut ended = false;
         let mut known = false;
-        prop_assert_eq!(first, [connect(1, 1, None)]);
+        prop_assert_eq!(first.len(), usize::from(fixed));
         for (event, later) in events {
             now += Duration::from_millis(later);
             if let Event::Subscribed { generation, .. } = &event {

@@ -38,6 +38,10 @@ fn available() -> bool {
 
 impl Cluster {
     fn start(agents: usize, master_flags: &[&str]) -> Self {
+        Self::start_with(agents, master_flags, &[])
+    }
+
+    fn start_with(agents: usize, master_flags: &[&str], agent_flags: &[&str]) -> Self {
         let cluster = Self { run: tempfile::tempdir().unwrap(), port: free_port() };
         let port = cluster.port.to_string();
         let mut arguments = vec!["--port", &port, "--"];
@@ -47,7 +51,9 @@ impl Cluster {
         for _ in 0..agents {
             let port = free_port().to_string();
             let resources = "--resources=cpus:2;mem:1024";
-            cluster.tool("start-agent", &["--port", &port, "--master", &master, "--", resources]);
+            let mut arguments = vec!["--port", &port, "--master", &master, "--", resources];
+            arguments.extend(agent_flags);
+            cluster.tool("start-agent", &arguments);
         }
         cluster
     }
@@ -117,6 +123,21 @@ async fn failover_and_credentials() {
         assert!(matches!(error, ClientError::Subscription(_)), "{error:?}");
         assert!(error.to_string().contains("401"), "{error}");
     }
+}
+
+/// An agent that authenticates executors takes ours by the token it gave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn executors_show_their_token() {
+    if !available() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    std::fs::write(&file, "a key of some length").unwrap();
+    let key = format!("--jwt_secret_key={}", file.display());
+    let flags = [key.as_str(), "--authenticate_http_executors", "--http_authenticators=jwt"];
+    let cluster = Cluster::start_with(1, &[], &flags);
+    custom_executor::scenario(cluster.master()).await;
 }
 
 #[tokio::test]

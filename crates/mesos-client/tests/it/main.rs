@@ -9,3 +9,4 @@ mod custom_executor;
 mod embedded;
 mod genuine;
 mod scenario;
+mod zookeeper;
