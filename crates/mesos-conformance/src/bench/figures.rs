@@ -1,0 +1,263 @@
+//! What is measured.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mesos_api::offer::Operation;
+use mesos_api::{Offer, TaskInfo, TaskState};
+use mesos_client::{
+    MasterAddress, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::milliseconds;
+use super::null_agents::NullAgents;
+use crate::lab::{Lab, Profile, amount, command_task, scalar};
+use crate::wire;
+
+/// Nothing here takes that long between two events.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn subscribe(
+    master: &MasterAddress,
+) -> Result<(SchedulerHandle, mpsc::Receiver<SchedulerEvent>)> {
+    let mut info = Profile::partition_aware().info();
+    info.failover_timeout = Some(600.0);
+    Ok(SchedulerClient::connect(SchedulerOptions::new(master.clone(), info)).await?)
+}
+
+async fn next(events: &mut mpsc::Receiver<SchedulerEvent>) -> Result<SchedulerEvent> {
+    let event = tokio::time::timeout(PATIENCE, events.recv()).await;
+    event.context("nothing came for a minute")?.context("the stream ended")
+}
+
+/// How long after a DECLINE (for no time at all) the agent's resources are offered again.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn decline_to_offer(master: &MasterAddress, samples: usize) -> Result<Value> {
+    let (handle, mut events) = subscribe(master).await?;
+    let mut waits = Vec::new();
+    let mut offers: BTreeMap<_, Offer> = BTreeMap::new();
+    // One agent's resources go to and fro; the others stay with us.
+    let mut declined: Option<(mesos_api::AgentId, Instant)> = None;
+    while waits.len() < samples {
+        match next(&mut events).await? {
+            SchedulerEvent::Offers(new) => {
+                for offer in new {
+                    if let Some((agent, at)) = &declined
+                        && offer.agent_id == *agent
+                    {
+                        waits.push(at.elapsed());
+                        declined = None;
+                    }
+                    offers.insert(offer.agent_id.clone(), offer);
+                }
+            }
+            SchedulerEvent::Rescind(id) => offers.retain(|_, offer| offer.id != id),
+            SchedulerEvent::Error(text) => bail!("{text}"),
+            _ => {}
+        }
+        if declined.is_none()
+            && let Some((agent, offer)) = offers.pop_first()
+        {
+            handle.decline(vec![offer.id], Some(0.0));
+            declined = Some((agent, Instant::now()));
+        }
+    }
+    handle.teardown().await?;
+    Ok(milliseconds(&mut waits))
+}
+
+/// Tasks launched and running per second, over null agents, with the given number per ACCEPT; each ends, so that
+/// resources come round. With `poll`, somebody asks for `/state` so often.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn launch_rate(
+    master: &MasterAddress,
+    span: Duration,
+    per_accept: usize,
+    poll: Option<Duration>,
+) -> Result<Value> {
+    let poller = poll.map(|interval| {
+        let master = master.clone();
+        tokio::spawn(async move {
+            loop {
+                drop(
+                    wire::open(&master, "GET", "/state", &[], "")
+                        .await
+                        .map(|answer| async { answer.whole().await }),
+                );
+                tokio::time::sleep(interval).await;
+            }
+        })
+    });
+    let (handle, mut events) = subscribe(master).await?;
+    let (mut launched, mut running, mut ended) = (0_u64, 0_u64, 0_u64);
+    let started = Instant::now();
+    while started.elapsed() < span {
+        match next(&mut events).await? {
+            SchedulerEvent::Offers(offers) => {
+                for offer in offers {
+                    let tasks = fill(&offer, per_accept, &mut launched);
+                    let operations = vec![Operation::launch_tasks(tasks)];
+                    handle.accept(vec![offer.id], operations, Some(0.0));
+                }
+            }
+            SchedulerEvent::Update(status) => {
+                handle.acknowledge(&status);
+                match status.state() {
+                    TaskState::Running => running += 1,
+                    state if state.is_terminal() => ended += 1,
+                    _ => {}
+                }
+            }
+            SchedulerEvent::Error(text) => bail!("{text}"),
+            _ => {}
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    if let Some(poller) = poller {
+        poller.abort();
+    }
+    handle.teardown().await?;
+    #[expect(clippy::cast_precision_loss, reason = "counts of tasks are small")]
+    let rate = (running as f64 / seconds).round();
+    Ok(json!({"launches_per_second": rate, "running": running, "ended": ended, "seconds": seconds}))
+}
+
+/// Small tasks, up to so many, that fit an offer.
+fn fill(offer: &Offer, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
+    let mut tasks = Vec::new();
+    let (mut cpus, mut mem) = (amount(&offer.resources, "cpus"), amount(&offer.resources, "mem"));
+    while tasks.len() < most && cpus >= 1.0 && mem >= 32.0 {
+        *launched += 1;
+        let mut task = command_task(&format!("t{launched}"), &offer.agent_id, "true");
+        task.resources = vec![scalar("cpus", 1.0), scalar("mem", 32.0)];
+        tasks.push(task);
+        (cpus, mem) = (cpus - 1.0, mem - 32.0);
+    }
+    tasks
+}
+
+/// Launches so many lasting tasks on null agents, then times `/state`.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn state(master: &MasterAddress, tasks: usize, samples: usize) -> Result<Value> {
+    let (handle, mut events) = subscribe(master).await?;
+    let (mut launched, mut running) = (0_u64, HashSet::new());
+    while running.len() < tasks {
+        match next(&mut events).await? {
+            SchedulerEvent::Offers(offers) => {
+                for offer in offers {
+                    let left = tasks.saturating_sub(usize::try_from(launched)?);
+                    let tasks = fill(&offer, left, &mut launched);
+                    if tasks.is_empty() {
+                        handle.decline(vec![offer.id], Some(3600.0));
+                    } else {
+                        handle.accept(
+                            vec![offer.id],
+                            vec![Operation::launch_tasks(tasks)],
+                            Some(3600.0),
+                        );
+                    }
+                }
+            }
+            SchedulerEvent::Update(status) => {
+                handle.acknowledge(&status);
+                ensure!(status.state() == TaskState::Running, "{status:?}");
+                running.insert(status.task_id);
+            }
+            SchedulerEvent::Error(text) => bail!("{text}"),
+            _ => {}
+        }
+    }
+    handle.suppress(Vec::new());
+    let mut waits = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..samples {
+        let started = Instant::now();
+        let answer = wire::open(master, "GET", "/state", &[], "").await?.whole().await?;
+        ensure!(answer.status == 200, "{}", answer.status);
+        waits.push(started.elapsed());
+        bytes = answer.text.len();
+    }
+    handle.teardown().await?;
+    let mut told = milliseconds(&mut waits);
+    told["tasks"] = json!(tasks);
+    told["bytes"] = json!(bytes);
+    Ok(told)
+}
+
+/// From ACCEPT to TASK_RUNNING of command tasks, one at a time.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn launch_to_running(lab: &Lab, samples: usize) -> Result<Value> {
+    let mut framework = lab.framework(Profile::partition_aware()).await?;
+    let mut waits = Vec::new();
+    for number in 0..samples {
+        let offer = framework.offer().await?;
+        let id = format!("t{number}");
+        let task = command_task(&id, &offer.agent_id, "exec sleep 0.2");
+        let started = Instant::now();
+        framework.accept(&[&offer], vec![task], 0.0);
+        framework.reaches(&id, TaskState::Running).await?;
+        waits.push(started.elapsed());
+        framework.reaches(&id, TaskState::Finished).await?;
+        framework.forget();
+    }
+    framework.teardown().await?;
+    Ok(milliseconds(&mut waits))
+}
+
+/// From ACCEPT to TASK_FINISHED of tasks on a custom executor that is there already.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn executor_round_trip(lab: &Lab, samples: usize) -> Result<Value> {
+    let mut framework = lab.framework(Profile::partition_aware()).await?;
+    let offer = framework.offer().await?;
+    let agent = offer.agent_id.clone();
+    let warm = framework.executor_task("warm", &agent, "hold");
+    framework.accept(&[&offer], vec![warm], 0.0);
+    framework.reaches("warm", TaskState::Running).await?;
+    let mut waits = Vec::new();
+    for number in 0..samples {
+        let offer = framework.offer_where(|offer| offer.agent_id == agent).await?;
+        let id = format!("t{number}");
+        let task = framework.executor_task(&id, &agent, "finish");
+        let started = Instant::now();
+        framework.accept(&[&offer], vec![task], 0.0);
+        framework.reaches(&id, TaskState::Finished).await?;
+        waits.push(started.elapsed());
+        framework.forget();
+    }
+    framework.teardown().await?;
+    Ok(milliseconds(&mut waits))
+}
+
+/// How long it takes until all agents are back after the master was killed and started by `restart`.
+///
+/// # Errors
+/// When they do not come back.
+pub async fn failover(
+    agents: &NullAgents,
+    restart: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Value> {
+    let started = Instant::now();
+    let before = agents.registered();
+    restart().await?;
+    let up = started.elapsed();
+    // Those who have not noticed yet still count as registered.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    agents.all_registered().await?;
+    let seconds = |span: Duration| (span.as_secs_f64() * 1000.0).round() / 1000.0;
+    Ok(
+        json!({"agents": before, "master_seconds": seconds(up), "seconds": seconds(started.elapsed())}),
+    )
+}
