@@ -1,7 +1,7 @@
 //! The embedded master and agent as programs of their own.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// `ferrospark master`.
 pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
-    crate::settings::start_logging(true);
     let options = MasterOptions::parse_from(arguments("mesos-master", words));
+    start_logging(options.log_dir.as_deref(), "mesos-master.log")?;
     runtime()?.block_on(async {
         let master = mesos_master::start(options).await?;
         ready(&master.addr.to_string())?;
@@ -27,18 +27,43 @@ pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// `ferrospark agent`.
+/// `ferrospark agent`. As in Mesos, SIGTERM lets the tasks of frameworks that checkpoint go on for an
+/// agent that follows in the same folder, and SIGUSR1 ends everything and leaves the master.
 pub(crate) fn agent(words: &[String]) -> anyhow::Result<ExitCode> {
-    crate::settings::start_logging(true);
     let options = AgentOptions::parse_from(arguments("mesos-agent", words));
+    start_logging(options.log_dir.as_deref(), "mesos-agent.log")?;
     runtime()?.block_on(async {
+        let mut leave = signal(SignalKind::user_defined1())?;
         let agent = mesos_agent::start(options).await?;
         agent.registered().await?;
         ready(&agent.addr.to_string())?;
-        wait_for_signal().await?;
-        agent.shutdown().await;
+        tokio::select! {
+            told = wait_for_signal() => {
+                told?;
+                agent.leave().await;
+            }
+            _ = leave.recv() => agent.shutdown().await,
+            reason = agent.refused() => {
+                agent.shutdown().await;
+                anyhow::bail!("the master refused the agent: {reason}");
+            }
+        }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// To a file of this name if there is a folder for it, to standard error otherwise.
+fn start_logging(folder: Option<&Path>, name: &str) -> anyhow::Result<()> {
+    let Some(folder) = folder else {
+        crate::settings::start_logging(true);
+        return Ok(());
+    };
+    let path = folder.join(name);
+    let told = || format!("cannot write the log {}; name another --log_dir", path.display());
+    std::fs::create_dir_all(folder).with_context(told)?;
+    let file = std::fs::File::options().create(true).append(true).open(&path);
+    crate::settings::start_logging_to(file.with_context(told)?);
+    Ok(())
 }
 
 fn arguments(name: &str, words: &[String]) -> Vec<OsString> {

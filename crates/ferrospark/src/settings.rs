@@ -162,14 +162,25 @@ pub(crate) fn spark_home() -> Option<PathBuf> {
 
 /// Logging to standard error: `FERROSPARK_LOG` (as `RUST_LOG`), warnings otherwise, information with `--verbose`.
 pub(crate) fn start_logging(verbose: bool) {
-    let default = if verbose { "info" } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FERROSPARK_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter(if verbose { "info" } else { "warn" }))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .try_init();
+}
+
+/// Logging to a file, with information.
+pub(crate) fn start_logging_to(file: std::fs::File) {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(log_filter("info"))
+        .with_writer(std::sync::Mutex::new(file))
+        .with_ansi(false)
+        .try_init();
+}
+
+fn log_filter(default: &str) -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_env("FERROSPARK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default))
 }
 
 #[cfg(test)]

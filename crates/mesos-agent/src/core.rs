@@ -2,11 +2,15 @@
 //! [`Agent::handle`] takes an event and the time and returns what is to be done; the shell around it
 //! starts processes, moves bytes and comes back at [`Agent::next_wakeup`].
 
+mod ends;
 mod environment;
 mod event;
 mod executor_calls;
 mod kills;
 mod launch;
+mod limits;
+mod record;
+mod recover;
 mod state;
 mod updates;
 mod view;
@@ -22,9 +26,13 @@ use mesos_api::agent_protocol::{
 use mesos_api::executor::{Event as ExecutorEvent, event as executor_event};
 use mesos_api::{AgentId, AgentInfo, FrameworkId};
 
+pub(crate) use environment::DOCKER_SANDBOX;
 pub use event::{
-    Action, Answer, ContainerKey, Event, LaunchSpec, Program, RequestId, Signal, StreamId,
+    Action, Answer, ContainerKey, Ending, Event, LaunchSpec, Limitation, Program, RequestId,
+    Signal, StreamId,
 };
+pub use limits::Limits;
+pub use record::{ContainerRef, Record, Recovered, RecoveredContainer, RecoveredTask};
 use state::{Container, Framework};
 use updates::Updates;
 pub use view::{ExecutorView, FrameworkView, Snapshot};
@@ -39,14 +47,20 @@ pub struct Settings {
     pub info: AgentInfo,
     /// Address executors and others reach the agent at.
     pub ip: String,
-    /// Folder of sandboxes.
+    /// Folder of sandboxes and checkpoints.
     pub work_dir: PathBuf,
+    /// It runs tasks in Docker containers.
+    pub docker: bool,
     /// Version told to the master.
     pub version: String,
     /// Name and secret told to the master.
     pub credential: Option<(String, String)>,
     /// Executors must subscribe within this time.
     pub executor_registration_timeout: Duration,
+    /// Executors must subscribe again within this time after a restart of the agent.
+    pub executor_reregistration_timeout: Duration,
+    /// Executors that checkpoint end by themselves if the agent is away for longer.
+    pub recovery_timeout: Duration,
     /// Executors that were told to end are killed after this time.
     pub executor_shutdown_grace_period: Duration,
     /// Variables of every executor.
@@ -61,6 +75,8 @@ pub struct Agent {
     settings: Settings,
     now: Time,
     linked: bool,
+    /// The master has admitted the agent on this link, and may be told of tasks.
+    admitted: bool,
     stopping: bool,
     frameworks: BTreeMap<FrameworkId, Framework>,
     containers: BTreeMap<ContainerKey, Container>,
@@ -78,6 +94,7 @@ impl Agent {
             settings,
             now,
             linked: false,
+            admitted: false,
             stopping: false,
             frameworks: BTreeMap::new(),
             containers: BTreeMap::new(),
@@ -93,11 +110,14 @@ impl Agent {
         self.now = now.max(self.now);
         match event {
             Event::Linked => self.register(),
-            Event::Unlinked => self.linked = false,
+            Event::Unlinked => {
+                self.linked = false;
+                self.admitted = false;
+            }
             Event::FromMaster(message) => self.hear_master(message),
             Event::Launched { container, pid } => self.launched(&container, pid),
             Event::LaunchFailed { container, message } => self.launch_failed(&container, &message),
-            Event::Exited { container, status } => self.exited(&container, status),
+            Event::Exited { container, ending } => self.exited(&container, &ending),
             Event::ExecutorSubscribed { stream, call, answer_to } => {
                 self.executor_subscribed(stream, call, answer_to);
             }
@@ -108,6 +128,7 @@ impl Agent {
             }
             Event::Tick => {}
             Event::Stop => self.stop(),
+            Event::Leave => self.leave(),
         }
         self.do_what_is_due();
         std::mem::take(&mut self.actions)
@@ -117,13 +138,13 @@ impl Agent {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
         let containers = self.containers.values().filter_map(|container| container.deadline);
-        let retries = self.linked.then(|| self.updates.next_due()).flatten();
+        let retries = self.admitted.then(|| self.updates.next_due()).flatten();
         containers.chain(retries).min()
     }
 
     fn do_what_is_due(&mut self) {
         self.enforce_deadlines();
-        if self.linked {
+        if self.admitted {
             for update in self.updates.due(self.now) {
                 self.tell_master(ToMaster { update: Some(update), ..ToMaster::default() });
             }
@@ -143,6 +164,7 @@ impl Agent {
 
     fn register(&mut self) {
         self.linked = true;
+        self.admitted = false;
         let executors = self.containers.iter().filter(|(_, container)| container.is_custom()).map(
             |((framework_id, _), container)| ExecutorRecord {
                 framework_id: framework_id.clone(),
@@ -174,7 +196,11 @@ impl Agent {
             return;
         }
         if let Some(registered) = message.registered {
-            self.settings.info.id = Some(registered.agent_id);
+            self.admitted = true;
+            if self.settings.info.id.as_ref() != Some(&registered.agent_id) {
+                self.settings.info.id = Some(registered.agent_id);
+                self.save(Record::Agent(Box::new(self.settings.info.clone())));
+            }
             // The master may have missed what was told to its predecessor or over the old link.
             self.updates.retry_all(self.now);
         }
@@ -235,7 +261,9 @@ impl Agent {
         self.frameworks.clear();
         self.updates = Updates::default();
         self.settings.info.id = None;
+        self.save(Record::NoAgent);
         self.linked = false;
+        self.admitted = false;
         self.act(Action::Relink);
     }
 
@@ -243,20 +271,68 @@ impl Agent {
     fn stop(&mut self) {
         self.stopping = true;
         self.tell_master(ToMaster { unregister: Some(Unregister {}), ..ToMaster::default() });
+        self.save(Record::NoAgent);
         let keys: Vec<_> = self.containers.keys().cloned().collect();
         for key in keys {
             self.act(Action::Signal { container: key, signal: Signal::Terminate });
         }
     }
 
-    /// Kills at once all that still runs.
+    /// The agent's process ends, to be followed by another.
+    fn leave(&mut self) {
+        self.stopping = true;
+        for key in self.mortal_containers() {
+            self.act(Action::Signal { container: key, signal: Signal::Terminate });
+        }
+    }
+
+    /// Containers that end with the agent's process: those of frameworks that do not checkpoint.
+    fn mortal_containers(&self) -> Vec<ContainerKey> {
+        let mortal = |key: &&ContainerKey| !self.checkpoints(&key.0);
+        self.containers.keys().filter(mortal).cloned().collect()
+    }
+
+    /// Whether something still runs that must not outlive the agent's process; all of it, if the
+    /// agent stops for good.
     #[must_use]
-    pub fn kill_everything(&mut self) -> Vec<Action> {
-        let keys: Vec<_> = self.containers.keys().cloned().collect();
+    pub fn awaits_ends(&self, for_good: bool) -> bool {
+        if for_good { !self.containers.is_empty() } else { !self.mortal_containers().is_empty() }
+    }
+
+    /// Kills at once what still runs: everything, or what must not outlive the agent's process.
+    #[must_use]
+    pub fn kill_everything(&mut self, for_good: bool) -> Vec<Action> {
+        let keys: Vec<_> = if for_good {
+            self.containers.keys().cloned().collect()
+        } else {
+            self.mortal_containers()
+        };
         for key in keys {
             self.destroy(&key);
         }
         std::mem::take(&mut self.actions)
+    }
+
+    /// Whether a framework's containers outlive the agent's process.
+    fn checkpoints(&self, framework_id: &FrameworkId) -> bool {
+        self.frameworks.get(framework_id).is_some_and(|framework| framework.info.checkpoint())
+    }
+
+    fn save(&mut self, record: Record) {
+        self.act(Action::Save(record));
+    }
+
+    /// Forgets a framework of which nothing runs and nothing is to be told.
+    fn forget_quiet_framework(&mut self, framework_id: &FrameworkId) {
+        let busy = self.containers.keys().any(|(framework, _)| framework == framework_id);
+        if busy || self.updates.has_any_of(framework_id) {
+            return;
+        }
+        if let Some(framework) = self.frameworks.remove(framework_id)
+            && framework.info.checkpoint()
+        {
+            self.save(Record::NoFramework(framework_id.clone()));
+        }
     }
 
     fn new_uuid(&self) -> Bytes {

@@ -1,14 +1,16 @@
 //! A Mesos agent for our master: it runs command tasks itself and custom executors over the v1
-//! executor API, fetches what they need, and ends what it started. [`start`] embeds one,
-//! [`run_program`] is the program.
+//! executor API, fetches what they need, and ends what it started. [`start`] starts one in a process.
 
+pub mod archive;
+mod checkpoint;
 mod container;
 pub mod core;
 mod detect;
 mod fetcher;
+mod gc;
 mod link;
 mod options;
-mod program;
+pub mod paths;
 mod server;
 mod service;
 
@@ -26,10 +28,13 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use options::AgentOptions;
-pub use program::run_program;
+pub use options::{AgentOptions, ReconfigurationPolicy, Recover};
 
-use core::Settings;
+use container::{Cgroups, DockerDaemon, Machine, Rotation, Spawner};
+use core::{Recovered, Settings};
+use fetcher::{Fetcher, SourceSettings};
+use gc::GcSettings;
+use paths::Paths;
 use server::Server;
 use service::{Input, Registration, Service, ServiceHandle};
 
@@ -74,6 +79,26 @@ pub enum StartError {
         /// Why.
         problem: String,
     },
+    /// The agent cannot take over from the one it was.
+    #[error(
+        "this is not the agent that used {work_dir} before: {problem}. Start it as it was; or with \
+         --reconfiguration_policy=additive or =any, if that is meant; or as a new agent, which ends \
+         the tasks of the old one, with --recover=cleanup"
+    )]
+    Incompatible {
+        /// Its folder.
+        work_dir: PathBuf,
+        /// What has changed.
+        problem: String,
+    },
+    /// Limits were demanded that cannot be had.
+    #[error("--isolation={isolation} cannot be had: {problem}")]
+    Isolation {
+        /// The flag.
+        isolation: String,
+        /// Why.
+        problem: String,
+    },
     /// The thread and the process that look after containers cannot be started.
     #[error("cannot start what looks after containers")]
     Spawner(#[source] std::io::Error),
@@ -112,7 +137,7 @@ impl AgentHandle {
     }
 
     /// Waits until the master has refused the agent.
-    pub(crate) async fn refused(&self) -> String {
+    pub async fn refused(&self) -> String {
         let mut registration = self.registration.clone();
         let refused = registration.wait_for(|s| matches!(s, Registration::Refused(_))).await;
         match refused.map(|state| state.clone()) {
@@ -125,7 +150,17 @@ impl AgentHandle {
 
     /// Ends all that runs here, leaves the master and stops.
     pub async fn shutdown(self) {
-        self.service.ask(Input::Stop).await;
+        self.stop(true).await;
+    }
+
+    /// Stops so that another agent can go on in the same folder: tasks of frameworks that checkpoint
+    /// go on meanwhile, all others end.
+    pub async fn leave(self) {
+        self.stop(false).await;
+    }
+
+    async fn stop(self, for_good: bool) {
+        self.service.ask(|done| Input::Stop { for_good, done }).await;
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -145,16 +180,33 @@ impl Drop for AgentHandle {
 /// [`StartError`] if a flag, the address or the folder cannot be used.
 pub async fn start(mut options: AgentOptions) -> Result<AgentHandle, StartError> {
     options.work_dir = absolute(&options.work_dir)?;
-    container::kill_leftovers(&options.work_dir);
+    let paths = Paths::of(&options.work_dir);
     let wanted = SocketAddr::new(options.ip, options.port);
     let listen = |source| StartError::Listen { address: wanted, source };
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let addr = listener.local_addr().map_err(listen)?;
     let settings = settings(&options, addr).await?;
+    let recovered = recover(&options, &settings, &paths)?;
+    let machine = Machine {
+        spawner: Spawner::start().map_err(StartError::Spawner)?,
+        cgroups: cgroups(&options)?,
+        docker: docker(&options).await?,
+        switch_user: options.switch_user,
+        rotation: Rotation {
+            stdout_bytes: options.max_stdout_size,
+            stderr_bytes: options.max_stderr_size,
+            parts: options.max_rotated_files,
+        },
+        fetcher: fetcher(&options)?,
+        shim: container::install_shim(&paths),
+        paths,
+    };
+    let sandboxes = machine.paths.sandboxes();
+    machine.clear_leftovers(&recovered.containers).await;
     let (registered, registration) = watch::channel(Registration::Waiting);
     let relink = Arc::new(Notify::new());
     let (service, handle) =
-        Service::new(settings, options.switch_user, Arc::clone(&relink), registered)
+        Service::new(settings, machine, recovered, Arc::clone(&relink), registered)
             .map_err(StartError::Spawner)?;
     let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(service.run());
@@ -167,8 +219,128 @@ pub async fn start(mut options: AgentOptions) -> Result<AgentHandle, StartError>
         tasks: tasks.clone(),
     });
     tasks.spawn(server::serve(listener, server));
+    let gc = GcSettings {
+        delay: options.gc_delay,
+        headroom: options.gc_disk_headroom,
+        interval: options.disk_watch_interval,
+    };
+    tasks.spawn(gc::run(sandboxes, gc, handle.clone(), stopping.clone()));
     tasks.spawn(link::keep(options.master, handle.0.clone(), stopping.clone(), relink));
     Ok(AgentHandle { addr, service: handle, registration, stopping, tasks })
+}
+
+/// What an earlier agent left, if this one may take over from it.
+fn recover(
+    options: &AgentOptions,
+    settings: &Settings,
+    paths: &Paths,
+) -> Result<Recovered, StartError> {
+    let recovered = checkpoint::recover(paths);
+    let Some(old) = &recovered.agent else { return Ok(recovered) };
+    if options.recover == Recover::Cleanup {
+        let told = |source| StartError::Folder { path: paths.meta(), source };
+        std::fs::remove_dir_all(paths.meta()).map_err(told)?;
+        return Ok(Recovered::default());
+    }
+    let policy = options.reconfiguration_policy;
+    if let Some(problem) = checkpoint::incompatibility(old, &settings.info, policy) {
+        return Err(StartError::Incompatible { work_dir: options.work_dir.clone(), problem });
+    }
+    let (containers, id) = (recovered.containers.len(), old.id.clone().unwrap_or_default());
+    tracing::info!(agent = %id, containers, "going on as the agent that was here before");
+    Ok(recovered)
+}
+
+/// The control groups that hold tasks to their resources, unless that is not wanted or not possible.
+fn cgroups(options: &AgentOptions) -> Result<Option<Cgroups>, StartError> {
+    let isolation = options.isolation.as_deref();
+    let isolators: Vec<_> = isolation.unwrap_or_default().split(',').map(str::trim).collect();
+    for isolator in &isolators {
+        let known = ["", "posix/cpu", "posix/mem", "cgroups/cpu", "cgroups/mem"];
+        if !known.contains(isolator) {
+            let problem = format!("'{isolator}' is none of {}", known[1..].join(", "));
+            return Err(StartError::Value { flag: "isolation", problem });
+        }
+    }
+    let demanded = isolators.iter().any(|isolator| isolator.starts_with("cgroups/"));
+    if isolation.is_some() && !demanded {
+        tracing::info!("tasks are not held to their cpus and memory");
+        return Ok(None);
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    match Cgroups::prepare(
+        &mounts,
+        &options.cgroups_root,
+        &mark(options),
+        options.cgroups_enable_cfs,
+    ) {
+        Ok(cgroups) => {
+            tracing::info!(limits = cgroups.describe(), "tasks are held to their resources");
+            Ok(Some(cgroups))
+        }
+        Err(problem) if demanded => {
+            let isolation = isolation.unwrap_or_default().to_owned();
+            Err(StartError::Isolation { isolation, problem })
+        }
+        Err(problem) => {
+            tracing::warn!(%problem, "tasks are not held to their cpus and memory");
+            Ok(None)
+        }
+    }
+}
+
+/// Tells what belongs to this agent from what belongs to others on the machine: FNV-1a of its folder,
+/// the same in each run.
+fn mark(options: &AgentOptions) -> String {
+    let bytes = options.work_dir.as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+fn fetcher(options: &AgentOptions) -> Result<Fetcher, StartError> {
+    let settings = SourceSettings {
+        frameworks_home: options.frameworks_home.clone(),
+        stall_timeout: options.fetcher_stall_timeout,
+        hadoop_home: options.hadoop_home.clone(),
+        s3_endpoint: options.s3_endpoint.clone(),
+        s3_region: options.s3_region.clone(),
+        s3_credential: options
+            .s3_credential
+            .as_deref()
+            .map(|flag| credential("s3_credential", flag))
+            .transpose()?,
+    };
+    let folder = options.fetcher_cache_dir.clone();
+    let folder = folder.unwrap_or_else(|| options.work_dir.join("fetch"));
+    let size = options.fetcher_cache_size;
+    let cache = (size > 0).then_some((folder.as_path(), size));
+    Fetcher::new(settings, cache).map_err(|source| StartError::Folder { path: folder, source })
+}
+
+fn wants_docker(options: &AgentOptions) -> Result<bool, StartError> {
+    let mut docker = false;
+    for name in options.containerizers.split(',').map(str::trim) {
+        match name {
+            "mesos" => {}
+            "docker" => docker = true,
+            other => {
+                let problem = format!("'{other}' is neither mesos nor docker");
+                return Err(StartError::Value { flag: "containerizers", problem });
+            }
+        }
+    }
+    Ok(docker)
+}
+
+async fn docker(options: &AgentOptions) -> Result<Option<DockerDaemon>, StartError> {
+    if !wants_docker(options)? {
+        return Ok(None);
+    }
+    let cfs = options.cgroups_enable_cfs;
+    let connected = DockerDaemon::connect(&options.docker_socket, mark(options), cfs).await;
+    connected.map(Some).map_err(|problem| StartError::Value { flag: "docker_socket", problem })
 }
 
 fn absolute(work_dir: &Path) -> Result<PathBuf, StartError> {
@@ -203,9 +375,16 @@ async fn settings(options: &AgentOptions, bound: SocketAddr) -> Result<Settings,
         },
         ip: ip.to_string(),
         work_dir: options.work_dir.clone(),
+        docker: wants_docker(options)?,
         version: MESOS_VERSION.to_owned(),
-        credential: options.credential.as_deref().map(credential).transpose()?,
+        credential: options
+            .credential
+            .as_deref()
+            .map(|flag| credential("credential", flag))
+            .transpose()?,
         executor_registration_timeout: options.executor_registration_timeout,
+        executor_reregistration_timeout: options.executor_reregistration_timeout,
+        recovery_timeout: options.recovery_timeout,
         executor_shutdown_grace_period: options.executor_shutdown_grace_period,
         executor_environment: executor_environment(options)?,
         new_uuid: || *uuid::Uuid::new_v4().as_bytes(),
@@ -232,9 +411,9 @@ fn own_name(ip: IpAddr) -> String {
         .unwrap_or_else(|| ip.to_string())
 }
 
-/// Reads `--credential`: JSON or two words, in a file or in the flag itself.
-fn credential(flag: &str) -> Result<(String, String), StartError> {
-    let told = |problem: String| StartError::Value { flag: "credential", problem };
+/// Reads a credential: JSON or two words, in a file; or JSON in the flag itself.
+fn credential(name: &'static str, flag: &str) -> Result<(String, String), StartError> {
+    let told = |problem: String| StartError::Value { flag: name, problem };
     let content = if flag.trim_start().starts_with('{') {
         flag.to_owned()
     } else {

@@ -17,8 +17,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,12 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Pause after a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who connects and asks nothing, or stops in the middle of a question, is cut off.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections at a time; each executor has two.
+const MAXIMUM_CONNECTIONS: usize = 8192;
 
 /// What every request may need.
 #[derive(Debug)]
@@ -49,15 +56,23 @@ impl Server {
 
 /// Accepts connections until told to stop.
 pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
+    let places = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = server.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _peer)) => {
+            Ok((socket, peer)) => {
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    tracing::warn!(%peer, "too many connections; one more refused");
+                    continue;
+                };
                 let server_of_connection = Arc::clone(&server);
-                server.tasks.spawn(connection(socket, server_of_connection));
+                server.tasks.spawn(async move {
+                    connection(socket, server_of_connection).await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -77,6 +92,8 @@ async fn connection(socket: TcpStream, server: Arc<Server>) {
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(socket), service);
     tokio::select! {
         () = stopping.cancelled() => {}

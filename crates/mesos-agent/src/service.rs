@@ -12,8 +12,11 @@ use mesos_api::prost::Message as _;
 use mesos_api::{AgentId, executor, recordio};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::container::Containerizer;
-use crate::core::{Action, Agent, Answer, Event, RequestId, Settings, Snapshot, StreamId};
+use crate::checkpoint::Checkpoints;
+use crate::container::{Containerizer, Machine};
+use crate::core::{
+    Action, Agent, Answer, Event, Recovered, RequestId, Settings, Snapshot, StreamId,
+};
 
 /// Messages waiting for the loop; senders wait when it is full.
 const INPUT_QUEUE: usize = 4096;
@@ -53,7 +56,11 @@ pub(crate) enum Input {
         answer: oneshot::Sender<Answer>,
     },
     Snapshot(oneshot::Sender<Arc<Snapshot>>),
-    Stop(oneshot::Sender<()>),
+    /// For good, or to be followed by another agent.
+    Stop {
+        for_good: bool,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// How others speak to the loop.
@@ -92,6 +99,7 @@ pub(crate) struct Service {
     inputs: mpsc::Receiver<Input>,
     events: mpsc::Receiver<Event>,
     containers: Containerizer,
+    checkpoints: Checkpoints,
     link: Option<mpsc::Sender<Bytes>>,
     relink: Arc<Notify>,
     streams: BTreeMap<StreamId, Stream>,
@@ -131,22 +139,27 @@ impl Clock {
 }
 
 impl Service {
+    /// Builds the loop, and takes over what an earlier agent left.
     pub(crate) fn new(
         settings: Settings,
-        switch_user: bool,
+        machine: Machine,
+        recovered: Recovered,
         relink: Arc<Notify>,
         registered: watch::Sender<Registration>,
     ) -> Result<(Self, ServiceHandle), std::io::Error> {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (events_sender, events) = mpsc::channel(INPUT_QUEUE);
         let clock = Clock::new();
-        let containers = Containerizer::new(&settings.work_dir, switch_user, events_sender)?;
-        let service = Self {
+        let paths = machine.paths.clone();
+        let agent_id = recovered.agent.as_ref().and_then(|agent| agent.id.clone());
+        let agent_id = agent_id.map(|id| id.value);
+        let mut service = Self {
             core: Agent::new(settings, clock.now()),
             clock,
             inputs,
             events,
-            containers,
+            containers: Containerizer::new(machine, events_sender)?,
+            checkpoints: Checkpoints::new(paths.clone(), agent_id.clone()),
             link: None,
             relink,
             streams: BTreeMap::new(),
@@ -154,6 +167,15 @@ impl Service {
             next_request: 0,
             registered,
         };
+        let running = recovered.containers.iter().filter(|container| !container.ended);
+        let running: Vec<_> = running.cloned().collect();
+        let actions = service.core.recover(recovered, service.clock.now());
+        service.perform_all(actions);
+        for container in running {
+            let agent_id = agent_id.as_deref().unwrap_or_default();
+            let checkpoint = paths.container(agent_id, &container.of.key, &container.of.id);
+            service.containers.adopt(container, checkpoint);
+        }
         Ok((service, ServiceHandle(sender)))
     }
 
@@ -169,14 +191,14 @@ impl Service {
             };
             tokio::select! {
                 input = self.inputs.recv() => match input {
-                    Some(Input::Stop(done)) => {
-                        self.stop().await;
+                    Some(Input::Stop { for_good, done }) => {
+                        self.stop(for_good).await;
                         let _ = done.send(());
                         return;
                     }
                     Some(input) => self.take(input),
                     None => {
-                        self.stop().await;
+                        self.stop(true).await;
                         return;
                     }
                 },
@@ -223,7 +245,7 @@ impl Service {
             Input::Snapshot(answer) => {
                 let _ = answer.send(Arc::new(self.core.snapshot()));
             }
-            Input::Stop(_) => {}
+            Input::Stop { .. } => {}
         }
     }
 
@@ -265,7 +287,13 @@ impl Service {
                 tracing::error!(%reason, "the master refuses this agent");
                 self.registered.send_replace(Registration::Refused(reason));
             }
+            Action::Save(record) => {
+                if let Err(error) = self.checkpoints.save(&record) {
+                    tracing::error!(%error, "cannot write a checkpoint: a restart would lose tasks");
+                }
+            }
             Action::Launch(spec) => self.containers.launch(*spec),
+            Action::Limit { container, limits } => self.containers.limit(&container, limits),
             Action::Signal { container, signal } => self.containers.signal(&container, signal),
             Action::ToExecutor { stream, event } => self.send(stream, &event),
             Action::CloseStream { stream } => {
@@ -291,21 +319,23 @@ impl Service {
         }
     }
 
-    /// Ends everything that runs here before the agent does.
-    async fn stop(&mut self) {
-        self.handle(Event::Stop);
-        self.wait_for_containers(STOP_GRACE).await;
-        let actions = self.core.kill_everything();
+    /// Ends what runs here before the agent does: everything, or what must not outlive it.
+    async fn stop(&mut self, for_good: bool) {
+        self.handle(if for_good { Event::Stop } else { Event::Leave });
+        self.wait_for_containers(for_good, STOP_GRACE).await;
+        let actions = self.core.kill_everything(for_good);
         self.perform_all(actions);
-        self.wait_for_containers(KILL_WAIT).await;
-        if self.core.running_containers() == 0 {
+        self.wait_for_containers(for_good, KILL_WAIT).await;
+        if self.core.awaits_ends(for_good) {
+            self.containers.release();
+        } else {
             self.containers.close();
         }
     }
 
-    async fn wait_for_containers(&mut self, patience: Duration) {
+    async fn wait_for_containers(&mut self, for_good: bool, patience: Duration) {
         let until = tokio::time::Instant::now() + patience;
-        while self.core.running_containers() > 0 {
+        while self.core.awaits_ends(for_good) {
             match tokio::time::timeout_at(until, self.events.recv()).await {
                 Ok(Some(event)) => self.container_event(event),
                 Ok(None) | Err(_) => return,

@@ -11,9 +11,8 @@ use super::Settings;
 /// PATH of those who do not set one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What checkpointing executors are told of waiting for the agent.
-const RECOVERY_TIMEOUT: &str = "15mins";
-const SUBSCRIPTION_BACKOFF_MAX: &str = "2secs";
+/// Where a Docker container sees its sandbox.
+pub(crate) const DOCKER_SANDBOX: &str = "/mnt/mesos/sandbox";
 
 /// Whose environment it is.
 pub(super) struct Owner<'a> {
@@ -22,6 +21,8 @@ pub(super) struct Owner<'a> {
     pub(super) task: Option<&'a TaskInfo>,
     pub(super) command: &'a CommandInfo,
     pub(super) directory: &'a Path,
+    /// The id of the Docker container it runs in.
+    pub(super) docker: Option<&'a str>,
 }
 
 /// Later ones override earlier ones: the agent's flag, Mesos' own list, the command's.
@@ -40,7 +41,13 @@ pub(super) fn environment(settings: &Settings, owner: &Owner<'_>) -> Vec<(String
     put("MESOS_FRAMEWORK_ID", owner.framework.id.clone().unwrap_or_default().value);
     put("MESOS_EXECUTOR_ID", owner.executor_id.value.clone());
     put("MESOS_DIRECTORY", directory.clone());
-    put("MESOS_SANDBOX", directory);
+    match owner.docker {
+        Some(id) => {
+            put("MESOS_SANDBOX", DOCKER_SANDBOX.to_owned());
+            put("MESOS_CONTAINER_NAME", format!("mesos-{id}"));
+        }
+        None => put("MESOS_SANDBOX", directory),
+    }
     put("MESOS_SLAVE_ID", agent_id);
     put("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}"));
     put("MESOS_AGENT_ENDPOINT", endpoint);
@@ -48,8 +55,9 @@ pub(super) fn environment(settings: &Settings, owner: &Owner<'_>) -> Vec<(String
     put("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned());
     put("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", grace);
     if checkpoint {
-        put("MESOS_RECOVERY_TIMEOUT", RECOVERY_TIMEOUT.to_owned());
-        put("MESOS_SUBSCRIPTION_BACKOFF_MAX", SUBSCRIPTION_BACKOFF_MAX.to_owned());
+        put("MESOS_RECOVERY_TIMEOUT", format_duration(settings.recovery_timeout));
+        let backoff = format_duration(settings.executor_reregistration_timeout);
+        put("MESOS_SUBSCRIPTION_BACKOFF_MAX", backoff);
     }
     let role = owner.task.and_then(|task| {
         task.resources.iter().find_map(|resource| resource.allocation_info.as_ref()?.role.clone())
@@ -66,6 +74,9 @@ pub(super) fn environment(settings: &Settings, owner: &Owner<'_>) -> Vec<(String
         };
         put(&variable.name, value);
     }
-    variables.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
+    // An image knows its own path.
+    if owner.docker.is_none() {
+        variables.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
+    }
     variables.into_iter().collect()
 }

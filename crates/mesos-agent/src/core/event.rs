@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use mesos_api::agent_protocol::{ToAgent, ToMaster};
 use mesos_api::command_info::Uri;
-use mesos_api::{ExecutorId, FrameworkId, executor};
+use mesos_api::{ContainerInfo, ExecutorId, FrameworkId, executor};
+
+use super::limits::Limits;
+use super::record::Record;
 
 /// A container, named by what runs in it; a command task's executor is named like the task.
 pub type ContainerKey = (FrameworkId, ExecutorId);
@@ -27,7 +30,7 @@ pub enum Signal {
 }
 
 /// All that is needed to start a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LaunchSpec {
     /// Which container.
     pub container: ContainerKey,
@@ -43,6 +46,32 @@ pub struct LaunchSpec {
     pub environment: Vec<(String, String)>,
     /// Whom to run as, if the agent may choose.
     pub user: Option<String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// It outlives the agent's process, and its checkpoints are here.
+    pub checkpoint: Option<PathBuf>,
+    /// The Docker container it runs in, if any.
+    pub docker: Option<Box<ContainerInfo>>,
+    /// Ports of the machine it was granted, as ranges with both ends.
+    pub ports: Vec<(u64, u64)>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ending {
+    /// The raw wait status of its first process; unknown if nobody could see it.
+    pub status: Option<i32>,
+    /// The limit for which it was killed.
+    pub limitation: Option<Limitation>,
+}
+
+/// A container used more than it may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limitation {
+    /// MiB of memory it may use.
+    pub memory_mib: f64,
+    /// The words for people.
+    pub message: String,
 }
 
 /// What runs in a container.
@@ -86,8 +115,8 @@ pub enum Event {
     Exited {
         /// Which container.
         container: ContainerKey,
-        /// The raw wait status.
-        status: i32,
+        /// How.
+        ending: Ending,
     },
     /// An executor opened its stream.
     ExecutorSubscribed {
@@ -112,8 +141,10 @@ pub enum Event {
     },
     /// Time has passed.
     Tick,
-    /// The agent stops.
+    /// The agent stops for good: all that runs ends.
     Stop,
+    /// The agent's process ends: what is checkpointed goes on, all else ends.
+    Leave,
 }
 
 /// Something to do.
@@ -128,8 +159,17 @@ pub enum Action {
         /// Its words.
         reason: String,
     },
+    /// Keep this for a successor, before anything that follows is done.
+    Save(Record),
     /// Fetch and start.
     Launch(Box<LaunchSpec>),
+    /// Change what a container may use.
+    Limit {
+        /// Which container.
+        container: ContainerKey,
+        /// What it may use from now on.
+        limits: Limits,
+    },
     /// Signal all processes of a container; one being fetched for is given up.
     Signal {
         /// Which container.

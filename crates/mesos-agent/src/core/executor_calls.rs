@@ -1,14 +1,19 @@
 //! Calls of custom executors.
 
+use std::collections::BTreeSet;
+
 use mesos_api::agent_protocol::{FrameworkMessage, ToMaster};
 use mesos_api::executor::call::{self, Type};
 use mesos_api::executor::{Call, Event as ExecutorEvent, event as executor_event};
-use mesos_api::task_status::Source;
-use mesos_api::{ContainerId, TaskState, TaskStatus};
+use mesos_api::framework_info::CapabilityType;
+use mesos_api::task_status::{Reason, Source};
+use mesos_api::{ContainerId, TaskId, TaskState, TaskStatus};
 
 use super::Agent;
 use super::event::{Action, Answer, ContainerKey, RequestId, StreamId};
 use super::launch::launch_event;
+use super::state::Awaits;
+use super::updates::Report;
 
 /// Bytes of an update's uuid.
 const UUID_LENGTH: usize = 16;
@@ -30,7 +35,8 @@ impl Agent {
         let Some(framework) = self.frameworks.get(&key.0).map(|f| f.info.clone()) else { return };
         let Some(container) = self.containers.get_mut(&key) else { return };
         let old = container.stream.replace(stream);
-        container.awaits_subscription = false;
+        let awaited = std::mem::replace(&mut container.awaits_subscription, Awaits::Nothing);
+        let subscribe = call.subscribe.unwrap_or_default();
         if !container.is_ending() {
             container.deadline = None;
         }
@@ -65,10 +71,40 @@ impl Agent {
             let event = ExecutorEvent { r#type: shutdown, ..ExecutorEvent::default() };
             self.act(Action::ToExecutor { stream, event });
         }
-        for update in call.subscribe.unwrap_or_default().unacknowledged_updates {
+        for update in subscribe.unacknowledged_updates {
             if self.check_update(&key, &update.status).is_ok() {
                 self.take_update(&key, update.status);
             }
+        }
+        if awaited == Awaits::Reregistration {
+            let has = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).collect();
+            self.drop_undelivered(&key, &has);
+        }
+    }
+
+    /// Tasks the former agent took and did not get to its executor are lost.
+    fn drop_undelivered(&mut self, key: &ContainerKey, has: &BTreeSet<TaskId>) {
+        let Some(container) = self.containers.get(key) else { return };
+        let missing: Vec<_> = container
+            .tasks
+            .values()
+            .filter(|entry| entry.state == TaskState::Staging)
+            .map(|entry| entry.info.task_id.clone())
+            .filter(|task_id| !has.contains(task_id))
+            .collect();
+        let aware = self
+            .frameworks
+            .get(&key.0)
+            .is_some_and(|framework| framework.info.has_capability(CapabilityType::PartitionAware));
+        for task_id in missing {
+            let report = Report {
+                state: if aware { TaskState::Dropped } else { TaskState::Lost },
+                source: Source::Agent,
+                reason: Some(Reason::AgentRestarted),
+                message: "Task launched during agent restart".to_owned(),
+                limitation: None,
+            };
+            self.report(key, &task_id, report);
         }
     }
 
@@ -82,7 +118,7 @@ impl Agent {
             // It may subscribe again, or is about to exit.
             if !container.is_ending() {
                 container.deadline = Some(registration);
-                container.awaits_subscription = true;
+                container.awaits_subscription = Awaits::Registration;
             }
         }
     }
@@ -159,7 +195,11 @@ impl Agent {
             task_id: status.task_id.clone(),
             uuid: status.uuid.clone().unwrap_or_default(),
         };
-        self.enqueue(key, status);
+        let uuid = status.uuid.clone().unwrap_or_default();
+        let container = self.containers.get_mut(key);
+        if container.is_none_or(|container| container.received.note(&status.task_id, &uuid)) {
+            self.enqueue(key, status);
+        }
         if let Some(stream) = self.containers.get(key).and_then(|container| container.stream) {
             let event = ExecutorEvent {
                 r#type: Some(executor_event::Type::Acknowledged.into()),

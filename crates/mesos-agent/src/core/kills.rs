@@ -9,7 +9,7 @@ use mesos_api::{FrameworkId, KillPolicy, TaskId, TaskState};
 
 use super::Agent;
 use super::event::{Action, ContainerKey, Signal};
-use super::state::{Kind, Phase};
+use super::state::{Awaits, Kind, Phase};
 use super::updates::Report;
 
 /// Time between SIGTERM and SIGKILL, if no kill policy says otherwise.
@@ -56,6 +56,7 @@ impl Agent {
             source: Source::Agent,
             reason: Some(mesos_api::task_status::Reason::TaskKilledDuringLaunch),
             message: "Killed before delivery to the executor".to_owned(),
+            limitation: None,
         };
         self.report(key, task_id, report);
         if self.containers.get(key).is_some_and(|container| container.tasks.is_empty()) {
@@ -77,13 +78,7 @@ impl Agent {
         let running =
             self.containers.get(key).is_some_and(|c| matches!(c.phase, Phase::Running { .. }));
         if aware && running && !again {
-            let report = Report {
-                state: TaskState::Killing,
-                source: Source::Executor,
-                reason: None,
-                message: String::new(),
-            };
-            self.report(key, task_id, report);
+            self.report(key, task_id, Report::plain(TaskState::Killing));
         }
         self.end_container(key, grace);
     }
@@ -99,7 +94,7 @@ impl Agent {
         }
         container.phase = Phase::Ending { pid };
         container.deadline = Some(until);
-        container.awaits_subscription = false;
+        container.awaits_subscription = Awaits::Nothing;
         self.act(Action::Signal { container: key.clone(), signal: Signal::Terminate });
     }
 
@@ -145,7 +140,7 @@ impl Agent {
         let keys: Vec<_> =
             self.containers.keys().filter(|(id, _)| id == framework_id).cloned().collect();
         if keys.is_empty() {
-            self.frameworks.remove(framework_id);
+            self.forget_quiet_framework(framework_id);
         }
         for key in keys {
             self.shutdown_container(&key);

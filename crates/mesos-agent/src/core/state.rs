@@ -1,8 +1,9 @@
 //! What the agent remembers of frameworks, containers and tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use mesos_api::{ExecutorInfo, FrameworkInfo, TaskId, TaskInfo, TaskState};
 
 use super::Time;
@@ -35,6 +36,45 @@ pub(super) enum Phase {
     Ending { pid: Option<u32> },
 }
 
+/// Whether an executor is expected to subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// It has, or there is none.
+    Nothing,
+    /// For the first time, or after its stream broke.
+    Registration,
+    /// After a restart of the agent.
+    Reregistration,
+}
+
+/// Updates remembered of an executor, so that one it sends again is not taken twice. An executor
+/// repeats only what was not acknowledged to it, which is little.
+const MAXIMUM_RECEIVED: usize = 1024;
+
+/// Uuids of the last updates of an executor, with their tasks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Received {
+    known: BTreeSet<(TaskId, Bytes)>,
+    order: VecDeque<(TaskId, Bytes)>,
+}
+
+impl Received {
+    /// Notes an update; false if it was known.
+    pub(super) fn note(&mut self, task_id: &TaskId, uuid: &Bytes) -> bool {
+        let update = (task_id.clone(), uuid.clone());
+        if !self.known.insert(update.clone()) {
+            return false;
+        }
+        self.order.push_back(update);
+        if self.order.len() > MAXIMUM_RECEIVED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct TaskEntry {
     pub(super) info: TaskInfo,
@@ -43,6 +83,12 @@ pub(super) struct TaskEntry {
     pub(super) delivered: bool,
     /// A kill arrived.
     pub(super) killed: bool,
+}
+
+impl TaskEntry {
+    pub(super) fn new(info: TaskInfo) -> Self {
+        Self { info, state: TaskState::Staging, delivered: false, killed: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +103,11 @@ pub(super) struct Container {
     /// When to kill it: for not subscribing, or for not ending.
     pub(super) deadline: Option<Time>,
     /// The deadline is one for subscribing.
-    pub(super) awaits_subscription: bool,
+    pub(super) awaits_subscription: Awaits,
+    /// Docker runs it.
+    pub(super) docker: bool,
+    /// Updates its executor sent.
+    pub(super) received: Received,
     /// The task outlived its `max_completion_time`.
     pub(super) overran: bool,
 }

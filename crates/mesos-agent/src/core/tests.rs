@@ -28,9 +28,12 @@ fn settings() -> Settings {
         info: AgentInfo { hostname: "h".into(), ..AgentInfo::default() },
         ip: "127.0.0.1".into(),
         work_dir: "/w".into(),
+        docker: false,
         version: "1".into(),
         credential: None,
         executor_registration_timeout: Duration::from_secs(60),
+        executor_reregistration_timeout: Duration::from_secs(2),
+        recovery_timeout: Duration::from_secs(900),
         executor_shutdown_grace_period: Duration::from_secs(5),
         executor_environment: BTreeMap::new(),
         new_uuid: || [7; 16],
@@ -109,7 +112,8 @@ impl World {
     }
 
     fn exited(&mut self, container: &str, status: i32) {
-        self.handle(Event::Exited { container: key(container), status });
+        let ending = Ending { status: Some(status), limitation: None };
+        self.handle(Event::Exited { container: key(container), ending });
     }
 
     fn kill(&mut self, task: &str, grace_seconds: Option<i64>) {
@@ -202,6 +206,10 @@ fn shown(action: &Action) -> String {
                 spec.program
             )
         }
+        Action::Save(record) => format!("save {}", saved(record)),
+        Action::Limit { container, limits } => {
+            format!("limit {} {} cpus", container.1, limits.cpus)
+        }
         Action::Signal { container, signal } => format!("{signal:?} {}", container.1),
         Action::ToExecutor { stream, event } => {
             let task = event.launch.as_ref().map(|launch| launch.task.task_id.value.clone());
@@ -212,6 +220,21 @@ fn shown(action: &Action) -> String {
         Action::CloseStream { stream } => format!("E{}: closed", stream.0),
         Action::Answer { answer, .. } => format!("answer {answer:?}"),
         Action::Relink | Action::Refused { .. } => format!("{action:?}"),
+    }
+}
+
+fn saved(record: &Record) -> String {
+    match record {
+        Record::Agent(info) => format!("agent {}", info.id.clone().unwrap_or_default()),
+        Record::NoAgent => "no agent".to_owned(),
+        Record::Framework(info) => format!("framework {}", info.id.clone().unwrap_or_default()),
+        Record::NoFramework(id) => format!("no framework {id}"),
+        Record::Container { of, .. } => format!("container {}", of.key.1),
+        Record::Task { task, .. } => format!("task {}", task.task_id),
+        Record::Update { status, .. } => format!("{} {}", status.task_id, status.state()),
+        Record::Acknowledged { task_id, .. } => format!("{task_id} acknowledged"),
+        Record::Ended(of) => format!("end of {}", of.key.1),
+        Record::NoContainer(of) => format!("no container {}", of.key.1),
     }
 }
 
@@ -343,7 +366,7 @@ fn launches_that_fail_or_are_killed_say_so() {
         launch u in /w/slaves/S0/frameworks/F/executors/u/runs/07070707-0707-0707-0707-070707070707 Shell("run it")
         Terminate u
         update u TASK_KILLED SOURCE_AGENT REASON_TASK_KILLED_DURING_LAUNCH "Task killed during its launch"
-        update d TASK_FAILED SOURCE_AGENT REASON_CONTAINER_LAUNCH_FAILED "Failed to launch container: this agent has no Docker containerizer"
+        update d TASK_FAILED SOURCE_AGENT REASON_CONTAINER_LAUNCH_FAILED "Failed to launch container: None of the enabled containerizers (mesos) could create a container for it: it wants Docker, for which the agent is to be started with --containerizers=docker,mesos"
         -- a task nobody knows
         update x TASK_LOST SOURCE_AGENT REASON_RECONCILIATION "Cannot kill a task the agent does not know"
     "#]]);
@@ -394,11 +417,13 @@ fn a_custom_executor_from_launch_to_exit() {
         answer Subscribed
         E1: SUBSCRIBED
         E1: LAUNCH a
+        limit e 0 cpus
         E1: LAUNCH b
         E1: ACKNOWLEDGED
         answer Accepted
         update a TASK_RUNNING SOURCE_EXECUTOR
         E1: KILL b
+        limit e 0 cpus
         E1: ACKNOWLEDGED
         answer Accepted
         update b TASK_KILLED SOURCE_EXECUTOR
@@ -407,6 +432,7 @@ fn a_custom_executor_from_launch_to_exit() {
         answer Bad("Failed to validate executor::Call: Expecting 'uuid' to be present")
         answer Bad("Executor cannot be found")
         -- it exits, and its task with it
+        limit e 0 cpus
         executor e exited Some(768)
         E1: closed
         update a TASK_FAILED SOURCE_AGENT REASON_EXECUTOR_TERMINATED "Executor terminated: it exited with status 3"
@@ -502,6 +528,7 @@ fn an_agent_the_master_removed_starts_over() {
     world.handle(Event::Linked);
     world.check(&expect![[r#"
         Kill t
+        save no agent
         Relink
         register '' []
     "#]]);
@@ -520,7 +547,7 @@ fn the_environment_is_mesos_own_then_the_commands() {
     };
     let message = ToAgent { run_task: Some(run_task), ..ToAgent::default() };
     let actions = world.agent.handle(Event::FromMaster(message), world.now);
-    let Some(Action::Launch(spec)) = actions.first() else { panic!("{actions:?}") };
+    let Some(Action::Launch(spec)) = actions.last() else { panic!("{actions:?}") };
     let told = spec.environment.iter().fold(String::new(), |all, (k, v)| all + k + "=" + v + "\n");
     expect![[r#"
         A=flag
@@ -542,3 +569,5 @@ fn the_environment_is_mesos_own_then_the_commands() {
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     "#]].assert_eq(&told);
 }
+
+mod recovery;

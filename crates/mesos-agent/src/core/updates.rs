@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use mesos_api::agent_protocol::{Acknowledge, StatusUpdate};
 use mesos_api::task_status::{Reason, Source};
-use mesos_api::{ContainerId, ContainerStatus, FrameworkId, Task, TaskId, TaskState, TaskStatus};
+use mesos_api::{
+    ContainerId, ContainerStatus, FrameworkId, Task, TaskId, TaskResourceLimitation, TaskState,
+    TaskStatus,
+};
 
 use super::Agent;
 use super::Time;
 use super::event::ContainerKey;
+use super::record::{ContainerRef, Record};
 
 /// First and longest pause before an update is sent again, as in Mesos.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
@@ -25,6 +29,8 @@ struct Queue {
     pause: Duration,
     /// The task, for registrations: an update may outlive its container.
     task: Option<Task>,
+    /// Where its updates are kept on disk, if they are.
+    kept: Option<ContainerRef>,
 }
 
 /// Updates that nobody acknowledged yet.
@@ -68,31 +74,46 @@ impl Updates {
         self.0.keys().any(|(framework, _)| framework == framework_id)
     }
 
-    fn push(&mut self, key: TaskKey, status: TaskStatus, task: Option<Task>, now: Time) {
+    pub(super) fn has_any_of_container(&self, of: &ContainerRef) -> bool {
+        self.0.values().any(|queue| queue.kept.as_ref() == Some(of))
+    }
+
+    pub(super) fn push(
+        &mut self,
+        key: TaskKey,
+        status: TaskStatus,
+        task: Option<Task>,
+        kept: Option<ContainerRef>,
+        now: Time,
+    ) {
         let queue = self.0.entry(key).or_insert_with(|| Queue {
             pending: VecDeque::new(),
             due: now,
             pause: FIRST_RETRY,
             task: None,
+            kept,
         });
         queue.task = task.or(queue.task.take());
         queue.pending.push_back(status);
     }
 
-    /// Drops the first update if it is the one acknowledged; the next goes out at once.
-    fn acknowledge(&mut self, key: &TaskKey, uuid: &[u8], now: Time) {
-        let Some(queue) = self.0.get_mut(key) else { return };
+    /// Drops the first update if it is the one acknowledged; the next goes out at once. Tells
+    /// where its updates are kept, if so.
+    fn acknowledge(&mut self, key: &TaskKey, uuid: &[u8], now: Time) -> Option<ContainerRef> {
+        let queue = self.0.get_mut(key)?;
         let first = queue.pending.front().and_then(|status| status.uuid.as_ref());
         if first.is_none_or(|first| first != uuid) {
             // A late acknowledgement of an update that was sent twice.
-            return;
+            return None;
         }
         queue.pending.pop_front();
         queue.due = now;
         queue.pause = FIRST_RETRY;
+        let kept = queue.kept.clone();
         if queue.pending.is_empty() {
             self.0.remove(key);
         }
+        kept
     }
 }
 
@@ -102,6 +123,15 @@ pub(super) struct Report {
     pub(super) source: Source,
     pub(super) reason: Option<Reason>,
     pub(super) message: String,
+    pub(super) limitation: Option<TaskResourceLimitation>,
+}
+
+impl Report {
+    /// What an executor says in the ordinary course of things.
+    pub(super) fn plain(state: TaskState) -> Self {
+        let source = Source::Executor;
+        Self { state, source, reason: None, message: String::new(), limitation: None }
+    }
 }
 
 impl Agent {
@@ -114,6 +144,7 @@ impl Agent {
             reason: report.reason.map(Into::into),
             message: Some(report.message).filter(|message| !message.is_empty()),
             uuid: Some(self.new_uuid()),
+            limitation: report.limitation,
             ..TaskStatus::default()
         };
         self.enqueue(key, status);
@@ -135,7 +166,11 @@ impl Agent {
         let state = status.state();
         let task_id = status.task_id.clone();
         let mut task = None;
+        let mut kept = None;
+        let checkpoints = self.checkpoints(&key.0);
         if let Some(container) = self.containers.get_mut(key) {
+            kept = checkpoints
+                .then(|| ContainerRef { key: key.clone(), id: container.container_id.clone() });
             let own = status.container_status.get_or_insert_with(ContainerStatus::default);
             let id = ContainerId::from(container.container_id.as_str());
             own.container_id.get_or_insert(id);
@@ -157,7 +192,13 @@ impl Agent {
                 ..Task::default()
             });
         }
-        self.updates.push((key.0.clone(), task_id), status, task, self.now);
+        if let Some(of) = kept.clone() {
+            self.save(Record::Update { of, status: Box::new(status.clone()) });
+        }
+        self.updates.push((key.0.clone(), task_id), status, task, kept, self.now);
+        if state.is_terminal() {
+            self.adjust_limits(key);
+        }
     }
 
     /// Tells that a task is not here.
@@ -175,18 +216,22 @@ impl Agent {
             source: Source::Agent,
             reason: Some(Reason::Reconciliation),
             message: "Cannot kill a task the agent does not know".to_owned(),
+            limitation: None,
         };
         self.report(&key, task_id, report);
     }
 
     pub(super) fn acknowledged(&mut self, acknowledge: &Acknowledge) {
         let key = (acknowledge.framework_id.clone(), acknowledge.task_id.clone());
-        self.updates.acknowledge(&key, &acknowledge.uuid, self.now);
-        let framework_id = &acknowledge.framework_id;
-        let alone = !self.containers.keys().any(|(framework, _)| framework == framework_id);
-        if alone && !self.updates.has_any_of(framework_id) {
-            self.frameworks.remove(framework_id);
+        if let Some(of) = self.updates.acknowledge(&key, &acknowledge.uuid, self.now) {
+            let (task_id, uuid) = (acknowledge.task_id.clone(), acknowledge.uuid.clone());
+            self.save(Record::Acknowledged { of: of.clone(), task_id, uuid });
+            let runs = self.containers.get(&of.key).is_some_and(|c| c.container_id == of.id);
+            if !runs && !self.updates.has_any_of_container(&of) {
+                self.save(Record::NoContainer(of));
+            }
         }
+        self.forget_quiet_framework(&acknowledge.framework_id);
     }
 
     /// Tasks told at a registration: those that run, and ended ones whose end is not acknowledged.

@@ -1,5 +1,7 @@
 use std::io::Write as _;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 fn uri(value: impl Into<String>) -> Uri {
@@ -23,13 +25,24 @@ fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
 
 struct Place {
     folder: tempfile::TempDir,
+    fetcher: Fetcher,
 }
 
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("sandbox")).unwrap();
-        Self { folder }
+        let settings = SourceSettings {
+            frameworks_home: None,
+            stall_timeout: std::time::Duration::from_secs(60),
+            hadoop_home: None,
+            s3_endpoint: None,
+            s3_region: None,
+            s3_credential: None,
+        };
+        let cache = folder.path().join("cache");
+        let fetcher = Fetcher::new(settings, Some((&cache, 1000))).unwrap();
+        Self { folder, fetcher }
     }
 
     fn source(&self, name: &str, content: &[u8]) -> String {
@@ -40,7 +53,7 @@ impl Place {
 
     async fn fetch(&self, uri: Uri) -> Result<(), String> {
         let sandbox = self.folder.path().join("sandbox");
-        fetch_all(&[uri], &sandbox, None).await.map_err(|error| error.to_string())
+        self.fetcher.fetch_all(&[uri], &sandbox, None).await.map_err(|error| error.to_string())
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -100,9 +113,9 @@ async fn nothing_lands_outside_the_sandbox() {
 async fn what_cannot_be_had_is_named() {
     let place = Place::new();
     for (value, message) in [
-        ("/no/such/file", "cannot copy '/no/such/file'"),
+        ("/no/such/file", "cannot fetch '/no/such/file': No such file"),
         ("relative", "use an absolute one"),
-        ("http://127.0.0.1:1/x", "cannot download 'http://127.0.0.1:1/x'"),
+        ("http://127.0.0.1:1/x", "cannot fetch 'http://127.0.0.1:1/x'"),
         ("/", "names no file"),
     ] {
         let error = place.fetch(uri(value)).await.unwrap_err();
@@ -112,7 +125,6 @@ async fn what_cannot_be_had_is_named() {
 
 #[tokio::test]
 async fn downloads_follow_redirects() {
-    use tokio::io::AsyncReadExt as _;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move {
@@ -130,4 +142,104 @@ async fn downloads_follow_redirects() {
     place.fetch(uri(format!("http://{address}/a.txt?x=1"))).await.unwrap();
     assert_eq!(place.read("a.txt").as_deref(), Some("hello"));
     server.await.unwrap();
+}
+
+/// Serves one file as often as it is asked for, and counts how often that was.
+async fn serve(body: &'static [u8]) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut buffer = [0; 1024];
+            let _ = socket.read(&mut buffer).await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = socket.write_all(head.as_bytes()).await;
+            let _ = socket.write_all(body).await;
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test]
+async fn what_is_cached_is_fetched_once() {
+    let place = Place::new();
+    let (address, count) = serve(b"hello").await;
+    let cached = |output: &str| Uri {
+        cache: Some(true),
+        output_file: Some(output.into()),
+        ..uri(format!("{address}/a.txt"))
+    };
+    let sandbox = place.folder.path().join("sandbox");
+    let (first, second) = ([cached("a")], [cached("b")]);
+    let (one, two) = tokio::join!(
+        place.fetcher.fetch_all(&first, &sandbox, None),
+        place.fetcher.fetch_all(&second, &sandbox, None)
+    );
+    one.unwrap();
+    two.unwrap();
+    place.fetch(cached("c")).await.unwrap();
+    for name in ["a", "b", "c"] {
+        assert_eq!(place.read(name).as_deref(), Some("hello"));
+    }
+    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_cache_is_fetched_all_the_same() {
+    let place = Place::new();
+    let (address, count) = serve(&[b'x'; 2000]).await;
+    let large = Uri { cache: Some(true), ..uri(format!("{address}/large")) };
+    place.fetch(large.clone()).await.unwrap();
+    place.fetch(large).await.unwrap();
+    assert_eq!(place.read("large").unwrap().len(), 2000);
+    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 2);
+    let left = std::fs::read_dir(place.folder.path().join("cache")).unwrap().count();
+    assert_eq!(left, 0, "nothing stays behind");
+}
+
+#[tokio::test]
+async fn a_cached_archive_is_not_left_in_the_sandbox() {
+    let place = Place::new();
+    let source = place.source("a.tar.gz", &archive(&[("in/x", "1")]));
+    place.fetch(Uri { cache: Some(true), ..uri(&source) }).await.unwrap();
+    assert_eq!((place.read("in/x"), place.read("a.tar.gz")), (Some("1".into()), None));
+}
+
+#[tokio::test]
+async fn a_wrong_checksum_is_refused() {
+    let place = Place::new();
+    let (address, _) = serve(b"hello").await;
+    let right = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    place.fetch(uri(format!("{address}/a.txt#sha256={right}"))).await.unwrap();
+    assert_eq!(place.read("a.txt").as_deref(), Some("hello"));
+    let wrong = right.replace('2', "3");
+    for cache in [false, true] {
+        let wrong = format!("{address}/b.txt#sha256={wrong}");
+        let error = place.fetch(Uri { cache: Some(cache), ..uri(wrong) }).await.unwrap_err();
+        assert!(error.contains(&format!("its sha256 is {right} and should be")), "{error}");
+        assert_eq!(place.read("b.txt"), None);
+    }
+}
+
+/// An archive may leave links behind for the next file to be written through.
+#[tokio::test]
+async fn links_in_the_sandbox_lead_nothing_out() {
+    let place = Place::new();
+    let outside = place.folder.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let sandbox = place.folder.path().join("sandbox");
+    std::os::unix::fs::symlink(&outside, sandbox.join("way")).unwrap();
+    std::os::unix::fs::symlink(outside.join("victim"), sandbox.join("b.txt")).unwrap();
+    let source = place.source("a.txt", b"hello");
+    let through = Uri { output_file: Some("way/a.txt".into()), ..uri(&source) };
+    assert!(place.fetch(through).await.unwrap_err().contains("must stay inside"));
+    place.fetch(Uri { output_file: Some("b.txt".into()), ..uri(&source) }).await.unwrap();
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(place.read("b.txt").as_deref(), Some("hello"));
 }

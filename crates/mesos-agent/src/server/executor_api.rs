@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -26,6 +27,9 @@ const PROTOBUF: &str = "application/x-protobuf";
 /// Largest request; an update with much data fits.
 const MAXIMUM_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
+/// A request's body arrives within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
 pub(super) async fn handle(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
     match answer(request, server).await {
         Ok(answer) | Err(answer) => answer,
@@ -41,8 +45,12 @@ async fn answer(
     }
     let (head, body) = request.into_parts();
     let format = content_format(&head.headers)?;
-    let body = Limited::new(body, MAXIMUM_REQUEST_BYTES).collect().await;
-    let body = body.map_err(|error| bad(&format!("cannot read the request's body: {error}")))?;
+    let body = Limited::new(body, MAXIMUM_REQUEST_BYTES).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
+    let late = |_| text(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time");
+    let body = body
+        .map_err(late)?
+        .map_err(|error| bad(&format!("cannot read the request's body: {error}")))?;
     let call = decode(format, &body.to_bytes())?;
     validate(&call)
         .map_err(|problem| bad(&format!("Failed to validate executor::Call: {problem}")))?;

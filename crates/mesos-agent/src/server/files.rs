@@ -1,25 +1,29 @@
 //! Files of sandboxes, and nothing else of the machine.
 
+use std::convert::Infallible;
 use std::io::SeekFrom;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::CONTENT_DISPOSITION;
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 use mesos_api::AgentInfo;
 use serde_json::{Value, json as document};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_stream::StreamExt as _;
+use tokio_util::io::ReaderStream;
 
-use super::{Body, Server, json, text, typed};
+use super::{Body, Server, json, text};
 use crate::service::Input;
 
 /// Most bytes of one answer of `/files/read`.
 const MAXIMUM_READ: u64 = 16 * 4096;
 
-/// Files larger than this are to be read in parts.
-const MAXIMUM_DOWNLOAD: u64 = 1 << 30;
+/// Bytes of a download held at once.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Virtual path of the agent's log.
 const LOG: &str = "/slave/log";
@@ -49,19 +53,23 @@ pub(super) async fn read(query: &str, server: &Arc<Server>) -> Response<Body> {
             _ => return text(StatusCode::BAD_REQUEST, "Failed to parse offset or length"),
         },
     };
-    match part(&path, offset, length).await {
+    let read = match open(path).await {
+        Ok(file) => part(file, offset, length).await,
+        Err(error) => Err(error),
+    };
+    match read {
         Ok(value) => json(&value),
         Err(error) => not_readable(&error),
     }
 }
 
-async fn part(path: &Path, offset: i64, length: i64) -> std::io::Result<Value> {
-    let mut file = tokio::fs::File::open(path).await?;
-    let size = file.metadata().await?.len();
+async fn part(file: std::fs::File, offset: i64, length: i64) -> std::io::Result<Value> {
+    let size = file.metadata()?.len();
     let Ok(offset) = u64::try_from(offset) else {
         return Ok(document!({ "data": "", "offset": size }));
     };
     let wanted = u64::try_from(length).unwrap_or(MAXIMUM_READ).min(MAXIMUM_READ);
+    let mut file = tokio::fs::File::from_std(file);
     file.seek(SeekFrom::Start(offset)).await?;
     let mut data = Vec::new();
     file.take(wanted).read_to_end(&mut data).await?;
@@ -129,31 +137,55 @@ fn name_of_group(gid: u32) -> String {
     group.map_or_else(|| gid.to_string(), |group| group.name)
 }
 
-/// A whole file.
+/// A whole file, piece by piece: a slow reader holds no more than one of them.
 pub(super) async fn download(query: &str, server: &Arc<Server>) -> Response<Body> {
     let path = match resolve(&Query(query), server).await {
         Ok(path) => path,
         Err(answer) => return answer,
     };
-    match tokio::fs::metadata(&path).await {
-        Ok(metadata) if metadata.len() > MAXIMUM_DOWNLOAD => {
-            return text(StatusCode::BAD_REQUEST, "File is too large; use /files/read");
-        }
-        Ok(_) => {}
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file").to_owned();
+    let opened = match open(path).await {
+        Ok(file) => file.metadata().map(|metadata| (file, metadata.len())),
+        Err(error) => Err(error),
+    };
+    let (file, length) = match opened {
+        Ok(opened) => opened,
         Err(error) => return not_readable(&error),
+    };
+    // A file that grows meanwhile is cut off where it ended.
+    let file = tokio::fs::File::from_std(file).take(length);
+    let pieces = ReaderStream::with_capacity(file, PIECE_BYTES)
+        // One that cannot be read on is too short, which the length tells the reader.
+        .map_while(Result::ok)
+        .map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    let mut answer = Response::new(StreamBody::new(pieces).boxed_unsync());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename={name:?}")) {
+        headers.insert(CONTENT_DISPOSITION, value);
     }
-    match tokio::fs::read(&path).await {
-        Ok(content) => {
-            let mut answer =
-                typed(StatusCode::OK, "application/octet-stream", Bytes::from(content));
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
-            if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename={name:?}")) {
-                answer.headers_mut().insert(CONTENT_DISPOSITION, value);
-            }
-            answer
+    answer
+}
+
+/// Opens a regular file without waiting for whoever writes to a pipe. The path was without links when
+/// it was resolved, but belongs to a task, which may have put one there since.
+async fn open(path: PathBuf) -> std::io::Result<std::fs::File> {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = tokio::task::spawn_blocking(move || {
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+        let file = std::fs::File::options().read(true).custom_flags(flags.bits()).open(&path)?;
+        let really = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        if really != path {
+            return Err(std::io::Error::other("it has just been moved"));
         }
-        Err(error) => not_readable(&error),
-    }
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("it is no regular file"));
+        }
+        Ok(file)
+    });
+    opened.await.map_err(std::io::Error::other)?
 }
 
 fn not_readable(error: &std::io::Error) -> Response<Body> {
@@ -168,7 +200,7 @@ async fn resolve(query: &Query<'_>, server: &Arc<Server>) -> Result<PathBuf, Res
     let not_found = || text(StatusCode::NOT_FOUND, "Not found");
     if wanted == LOG {
         let log = server.log_dir.as_ref().map(|folder| folder.join("mesos-agent.log"));
-        return log.ok_or_else(not_found);
+        return log.and_then(|log| log.canonicalize().ok()).ok_or_else(not_found);
     }
     let path = if wanted.starts_with("/frameworks/") {
         let snapshot = server.service.ask(Input::Snapshot).await.ok_or_else(not_found)?;

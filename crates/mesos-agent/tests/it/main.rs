@@ -3,94 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod client;
+mod cluster;
+mod docker;
+mod fetch;
+mod hdfs;
+mod isolation;
+mod recovery;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use client::{PATIENCE, Scheduler, command, framework, get, json, task};
-use mesos_agent::{AgentHandle, AgentOptions};
+use client::{Scheduler, command, framework, get, json, task};
+use cluster::{Cluster, is_alive, wait_for};
 use mesos_api::scheduler::call::{self, Type};
 use mesos_api::scheduler::event::Type as EventType;
 use mesos_api::task_status::{Reason, Source};
 use mesos_api::{CommandInfo, Environment, TaskState};
-use mesos_master::{MasterHandle, MasterOptions};
-
-struct Cluster {
-    master: MasterHandle,
-    agents: Vec<AgentHandle>,
-    address: String,
-    folder: tempfile::TempDir,
-}
-
-impl Cluster {
-    async fn start(agents: usize) -> Self {
-        let master = mesos_master::start(MasterOptions::loopback()).await.unwrap();
-        let address = master.addr.to_string();
-        let folder = tempfile::tempdir().unwrap();
-        let mut cluster = Self { master, agents: Vec::new(), address, folder };
-        for _ in 0..agents {
-            cluster.add_agent().await;
-        }
-        cluster
-    }
-
-    async fn add_agent(&mut self) {
-        let work_dir = self.folder.path().join(self.agents.len().to_string());
-        let options = AgentOptions {
-            resources: Some("cpus:4;mem:1024;disk:0;ports:[31000-31009]".into()),
-            attributes: Some("rack:r1".into()),
-            ..AgentOptions::loopback(&self.address, work_dir)
-        };
-        let agent = mesos_agent::start(options).await.unwrap();
-        agent.registered().await.unwrap();
-        self.agents.push(agent);
-    }
-
-    async fn stop(self) {
-        for agent in self.agents {
-            agent.shutdown().await;
-        }
-        self.master.shutdown().await;
-    }
-
-    /// The one sandbox of a task.
-    fn sandbox(&self, task: &str) -> PathBuf {
-        let pattern = format!("executors/{task}/runs/latest");
-        find(self.folder.path(), &pattern).expect("a sandbox")
-    }
-}
-
-fn find(folder: &Path, suffix: &str) -> Option<PathBuf> {
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        let path = entry.path();
-        if path.ends_with(suffix) {
-            return Some(path);
-        }
-        if path.is_dir()
-            && !path.is_symlink()
-            && let Some(found) = find(&path, suffix)
-        {
-            return Some(found);
-        }
-    }
-    None
-}
-
-async fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(std::time::Instant::now() < until, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn is_alive(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    !stat.is_empty() && !stat.contains(") Z ")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_to_its_end() {
