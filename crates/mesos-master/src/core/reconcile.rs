@@ -7,7 +7,7 @@ use mesos_api::{
 };
 
 use super::Master;
-use super::state::TaskRecord;
+use super::state::{Agent, TaskRecord};
 
 impl Master {
     /// Without tasks: all that are known.
@@ -51,7 +51,7 @@ impl Master {
         status
     }
 
-    /// Nothing while an agent that may know has not returned after the master started anew.
+    /// Nothing while an agent that may know is not connected: it may bring the task along.
     fn missing(
         &self,
         id: &FrameworkId,
@@ -62,7 +62,11 @@ impl Master {
             self.frameworks.get(id).and_then(|framework| framework.unreachable.get(task_id));
         let agent_id = agent_id.or(unreachable_task.map(|task| &task.agent_id));
         let may_return = match agent_id {
-            Some(agent_id) => self.recovered_agents.contains_key(agent_id),
+            Some(agent_id) => {
+                let disconnected = |agent: &Agent| agent.link.is_none();
+                self.recovered_agents.contains_key(agent_id)
+                    || self.agents.get(agent_id).is_some_and(disconnected)
+            }
             None => !self.recovered_agents.is_empty(),
         };
         if may_return {

@@ -273,3 +273,14 @@ fn reservations_are_made_and_given_up() {
         s: OFFERS M-O2@M-S0 cpus:4; mem:400
     "#]]);
 }
+
+#[test]
+fn nobody_says_that_a_task_is_gone_while_its_agent_is_away() {
+    let mut world = World::new();
+    world.subscribe_as("s", info(&[CapabilityType::PartitionAware]));
+    let link = world.agent("cpus:4;mem:400");
+    world.handle(Event::AgentClosed { link });
+    world.transcript.clear();
+    world.reconcile(&[("t", Some("M-S0"))]);
+    world.check(&expect![""]);
+}
