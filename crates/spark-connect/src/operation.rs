@@ -44,6 +44,8 @@ struct Buffer {
     /// Responses not yet released; the first has index `first`.
     responses: VecDeque<ExecutePlanResponse>,
     first: usize,
+    /// Id of the last response released, behind which a reader may start though it is gone.
+    released: String,
     bytes: usize,
     /// Index after the last response any reader has been given.
     read: usize,
@@ -162,7 +164,12 @@ impl Operation {
         let next = match last_response_id {
             Some(id) => {
                 let at = buffer.responses.iter().position(|response| response.response_id == id);
-                buffer.first + at.ok_or(CursorError::PositionNotFound)? + 1
+                match at {
+                    Some(at) => buffer.first + at + 1,
+                    // A client releases what it has read before it reattaches behind it.
+                    None if buffer.released == id => buffer.first,
+                    None => return Err(CursorError::PositionNotFound),
+                }
             }
             None if buffer.first > 0 => return Err(CursorError::PositionNotFound),
             None => 0,
@@ -207,6 +214,7 @@ impl Buffer {
                 self.read = self.first + 1;
             }
             self.first += 1;
+            self.released = response.response_id;
         }
     }
 }
@@ -324,6 +332,7 @@ mod tests {
         assert_eq!(ids(&mut second).await, ["b", "c", "End(Ok(("]);
         assert_eq!(ids(&mut first).await, ["Displace"]);
         operation.release_until("b");
+        assert_eq!(ids(&mut operation.attach(Some("b"), LIMITS).unwrap()).await, ["c", "End(Ok(("]);
         assert_eq!(operation.attach(Some("a"), LIMITS).err(), Some(CursorError::PositionNotFound));
         assert_eq!(ids(&mut operation.attach(Some("c"), LIMITS).unwrap()).await, ["End(Ok(("]);
     }

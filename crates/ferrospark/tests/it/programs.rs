@@ -98,6 +98,31 @@ fn genuine_mesos() {
     }
 }
 
+/// PySpark releases the responses it has read before it reattaches behind the last of them.
+#[test]
+fn a_query_outlives_its_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("long.py");
+    std::fs::write(
+        &program,
+        "import time\n\
+         from pyspark.sql import SparkSession\n\
+         spark = SparkSession.builder.getOrCreate()\n\
+         query = 'SELECT count(hash(a.id, b.id)) n FROM range(9000) a CROSS JOIN range(9000) b'\n\
+         started = time.monotonic()\n\
+         print(spark.sql(query).collect()[0].n, time.monotonic() - started > 0.3)\n",
+    )
+    .unwrap();
+    let output = script("bin/spark-submit")
+        .args(["--master", "local[2]", "--conf"])
+        .arg("spark.connect.execute.reattachable.senderMaxStreamDuration=50ms")
+        .arg(&program)
+        .output()
+        .unwrap();
+    succeeded(&output);
+    assert_eq!(out(&output).trim(), "81000000 True", "{}", err(&output));
+}
+
 #[test]
 fn spark_sql_prints_rows_between_tabs() {
     let output = script("bin/spark-sql")
