@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use mesos_agent::AgentOptions;
 use mesos_client::MasterAddress;
 use mesos_conformance::cluster::{Kind, set_genuine_up};
 use mesos_conformance::document::document;
 use mesos_conformance::runner::{Outcome, Selection, Target, run};
 use mesos_conformance::suite::Pace;
+use mesos_master::MasterOptions;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Tries whether a Mesos master and its agents behave as Apache Mesos does. One JSON line a check, and one for all.
 #[derive(Debug, Parser)]
@@ -55,12 +58,33 @@ async fn main() -> ExitCode {
     let program = arguments.next();
     let rest = |role: &str| [role.into()].into_iter().chain(std::env::args_os().skip(2));
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
-        Some("master") => return mesos_master::run_program(rest("mesos-master")).await,
-        Some("agent") => return mesos_agent::run_program(rest("mesos-agent")).await,
+        Some("master") => {
+            return finish(master(MasterOptions::parse_from(rest("mesos-master"))).await);
+        }
+        Some("agent") => return finish(agent(AgentOptions::parse_from(rest("mesos-agent"))).await),
         Some("executor") => return finish(mesos_conformance::executor::run().await.map(|()| true)),
         Some(_) | None => drop(program),
     }
     finish(suite(Arguments::parse()).await)
+}
+
+/// A master of ours until it is told to stop.
+async fn master(options: MasterOptions) -> Result<bool> {
+    let mut told = signal(SignalKind::terminate())?;
+    let master = mesos_master::start(options).await?;
+    told.recv().await;
+    master.shutdown().await;
+    Ok(true)
+}
+
+/// An agent of ours until it is told to stop; tasks of frameworks that checkpoint go on.
+async fn agent(options: AgentOptions) -> Result<bool> {
+    let mut told = signal(SignalKind::terminate())?;
+    let agent = mesos_agent::start(options).await?;
+    agent.registered().await?;
+    told.recv().await;
+    agent.leave().await;
+    Ok(true)
 }
 
 #[expect(clippy::print_stderr, reason = "the rim of a program")]
