@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::local_cluster::LocalCluster;
 use crate::mesos_backend::{MesosBackend, MesosBackendOptions};
+use crate::status::{RunningApplication, StatusOptions, StatusServer};
 use crate::{driver, exit, progress, scheduling, settings};
 
 /// The name under which a program's `.master(…)` arrives (see `python/site/sitecustomize.py`).
@@ -34,6 +35,8 @@ struct Running {
     engine: Engine,
     local_cluster: Option<LocalCluster>,
     progress: Option<JoinHandle<()>>,
+    /// Serves until it is dropped.
+    _status: Option<StatusServer>,
 }
 
 impl fmt::Debug for DriverApplication {
@@ -100,18 +103,28 @@ impl DriverApplication {
         };
         // Executors need the secret in their environment, which the Mesos backend reads from the configuration.
         conf.set(Origin::Computed, table::AUTHENTICATE_SECRET.name(), &secret);
-        let started = start_engine(&conf, &master, secret, addresses, target).await;
-        let engine = match (started, &local_cluster) {
-            (Ok(engine), _) => engine,
+        let status = status_server(&conf, &addresses).await?;
+        let place = Place { addresses, target, pages: status.as_ref().map(StatusServer::url) };
+        let started = start_engine(&conf, &master, secret, place).await;
+        let (engine, backend) = match (started, &local_cluster) {
+            (Ok(started), _) => started,
             (Err(error), Some(cluster)) => {
                 cluster.stop().await;
                 return Err(error);
             }
             (Err(error), None) => return Err(error),
         };
+        if let Some(status) = &status {
+            let id = engine.app_id().to_owned();
+            let (engine, backend) = (engine.clone(), backend.clone());
+            status.watch(RunningApplication { id, engine, backend });
+        }
+        if let Some(backend) = backend {
+            backend.ready().await;
+        }
         let show = conf.get(&table::UI_SHOW_CONSOLE_PROGRESS)?;
         let progress = progress::wanted(show).then(|| progress::start(engine.clone()));
-        Ok(Running { engine, local_cluster, progress })
+        Ok(Running { engine, local_cluster, progress, _status: status })
     }
 }
 
@@ -149,16 +162,55 @@ fn local_dirs(conf: &SparkConf) -> anyhow::Result<Vec<PathBuf>> {
     Ok(conf.get(&table::LOCAL_DIR)?.into_iter().map(PathBuf::from).collect())
 }
 
+/// The driver's pages; without them if no port is free, for they are not what an application is for.
+async fn status_server(
+    conf: &SparkConf,
+    addresses: &Addresses,
+) -> anyhow::Result<Option<StatusServer>> {
+    if !conf.get(&table::UI_ENABLED)? {
+        return Ok(None);
+    }
+    let options = StatusOptions {
+        bind_host: addresses.bind.clone(),
+        advertised_host: addresses.advertised.clone(),
+        port: conf.get(&table::UI_PORT)?,
+        retries: conf.get(&table::PORT_MAX_RETRIES)?,
+        name: conf.get(&table::APP_NAME)?.unwrap_or_else(|| "ferrospark".to_owned()),
+        user: user(),
+    };
+    let port = options.port;
+    match StatusServer::start(options).await {
+        Ok(server) => Ok(Some(server)),
+        Err(error) => {
+            tracing::warn!(
+                %error, port,
+                "the driver's pages are not served; spark.ui.port and spark.port.maxRetries choose their port"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Where things are.
+struct Place {
+    addresses: Addresses,
+    /// The master; none for a local one.
+    target: Option<MasterAddress>,
+    /// The driver's pages.
+    pages: Option<String>,
+}
+
 /// Starts the engine and its source of executors; at an error nothing stays.
 async fn start_engine(
     conf: &SparkConf,
     master: &MasterUrl,
     secret: String,
-    addresses: Addresses,
-    target: Option<MasterAddress>,
-) -> anyhow::Result<Engine> {
+    place: Place,
+) -> anyhow::Result<(Engine, Option<Arc<MesosBackend>>)> {
+    let Place { addresses, target, pages } = place;
     let advertised_host = addresses.advertised.clone();
     let mut options = engine_options(conf, master, secret, addresses)?;
+    let mut mesos = None;
     let backend: Arc<dyn SchedulerBackend> = match target {
         None => {
             let MasterUrl::Local { threads, .. } = master else {
@@ -172,12 +224,17 @@ async fn start_engine(
         }
         Some(master) => {
             let home = settings::spark_home().map(|home| home.to_string_lossy().into_owned());
-            let backend = MesosBackend::register(
-                conf,
-                MesosBackendOptions { master, advertised_host, spark_home: home, user: user() },
-            )
-            .await?;
+            let backend_options = MesosBackendOptions {
+                master,
+                advertised_host,
+                spark_home: home,
+                user: user(),
+                pages,
+            };
+            let backend = MesosBackend::register(conf, backend_options).await?;
             options.app_id = backend.application_id().to_owned();
+            options.scheduler.cores_by_offer = !conf.get(&table::MESOS_COARSE)?;
+            mesos = Some(Arc::clone(&backend));
             backend
         }
     };
@@ -188,7 +245,7 @@ async fn start_engine(
         backend.stop().await;
         return Err(error.into());
     }
-    Ok(engine)
+    Ok((engine, mesos))
 }
 
 /// Who runs this: the name Mesos starts tasks under.
@@ -282,6 +339,7 @@ fn engine_options(
         u32::try_from(conf.get(&table::STAGE_MAX_ATTEMPTS)?).unwrap_or(u32::MAX);
     options.scheduler.task_cpus = u32::try_from(conf.get(&table::TASK_CPUS)?).unwrap_or(u32::MAX);
     scheduling::configure(&mut options.scheduler, conf)?;
+    options.port_retries = conf.get(&table::PORT_MAX_RETRIES)?;
     Ok(options)
 }
 

@@ -1,4 +1,5 @@
-//! `ferrospark executor`: what a Mesos task of the coarse-grained mode runs.
+//! `ferrospark executor`: what a Mesos task of the coarse-grained mode runs, and
+//! `ferrospark mesos-executor`: the Mesos executor of the fine-grained mode.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use spark_exec::ExecutorOptions;
 
-/// The flags of `CoarseGrainedExecutorBackend`.
+/// The flags of `CoarseGrainedExecutorBackend`, also those of our `MesosExecutorBackend`.
 #[derive(Debug, Parser)]
 #[command(name = "executor")]
 struct Arguments {
@@ -16,9 +17,9 @@ struct Arguments {
     driver_url: String,
     #[arg(long)]
     executor_id: String,
-    /// Task slots.
+    /// Task slots; in fine-grained mode, where each Mesos task is one, threads for tasks.
     #[arg(long)]
-    cores: usize,
+    cores: Option<usize>,
     #[arg(long)]
     app_id: String,
     /// Name by which other executors reach this one; this machine's when left out.
@@ -27,11 +28,33 @@ struct Arguments {
     /// Address to bind to; all when left out.
     #[arg(long)]
     bind_address: Option<String>,
+    /// Port of its shuffle server; any when left out.
+    #[arg(long, default_value_t = 0)]
+    block_manager_port: u16,
+    /// Port by which others reach that server, where a container maps ports.
+    #[arg(long)]
+    advertised_port: Option<u16>,
 }
 
 pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
+    let options = options("executor", words)?;
+    let runtime = runtime(&options)?;
+    let reason = runtime.block_on(spark_exec::run_executor(options))?;
+    tracing::info!(reason, "executor ends");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn fine_main(words: &[String]) -> anyhow::Result<ExitCode> {
+    let options = options("mesos-executor", words)?;
+    let runtime = runtime(&options)?;
+    let reason = runtime.block_on(crate::fine_executor::run(options))?;
+    tracing::info!(reason, "executor ends");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(name: &str, words: &[String]) -> anyhow::Result<ExecutorOptions> {
     let arguments =
-        Arguments::parse_from(std::iter::once("executor".to_owned()).chain(words.iter().cloned()));
+        Arguments::parse_from(std::iter::once(name.to_owned()).chain(words.iter().cloned()));
     crate::settings::start_logging(true);
     let secret = std::env::var("_SPARK_AUTH_SECRET")
         .context("_SPARK_AUTH_SECRET is not set: executors are started by their application")?;
@@ -39,25 +62,29 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
     let hostname = arguments
         .hostname
         .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
-    let options = ExecutorOptions {
+    let threads = || std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(ExecutorOptions {
         driver_url: arguments.driver_url,
         executor_id: arguments.executor_id,
-        cores: arguments.cores,
+        cores: arguments.cores.unwrap_or_else(threads),
         app_id: arguments.app_id,
         hostname,
         bind_address: arguments.bind_address.unwrap_or_else(|| "0.0.0.0".to_owned()),
+        block_port: arguments.block_manager_port,
+        advertised_port: arguments.advertised_port,
         secret,
         memory_bytes: Some(memory_mib << 20),
         local_dirs: local_dirs(|name| std::env::var(name).ok()),
-    };
+    })
+}
+
+fn runtime(options: &ExecutorOptions) -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.cores.max(2))
         .enable_all()
         .thread_name("executor")
         .build()?;
-    let reason = runtime.block_on(spark_exec::run_executor(options))?;
-    tracing::info!(reason, "executor ends");
-    Ok(ExitCode::SUCCESS)
+    Ok(runtime)
 }
 
 /// `1024m` as the driver writes it.

@@ -8,6 +8,7 @@ mod driver;
 mod elastic;
 mod executor;
 mod exit;
+mod fine_executor;
 mod local_cluster;
 mod mesos_backend;
 mod progress;
@@ -16,6 +17,7 @@ mod scheduling;
 mod settings;
 mod shell;
 mod shuffle_service;
+mod status;
 mod submit;
 mod table_files;
 mod tpcds_data;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "pyspark" => python::shell_main(&rest),
         "class" => class(&rest),
         "executor" => executor::main(&rest),
+        "mesos-executor" => executor::fine_main(&rest),
         "master" => daemon::master(&rest),
         "agent" => daemon::agent(&rest),
         "shuffle-service" => shuffle_service::main(&rest),
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         other => Err(anyhow::anyhow!(
-            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, master, agent, shuffle-service, tpcds-data or tpch-data"
+            "unknown part {other:?}; expected submit, sql, pyspark, class, executor, mesos-executor, master, agent, shuffle-service, tpcds-data or tpch-data"
         )),
     };
     exit::report(outcome)
@@ -89,11 +92,13 @@ fn class(words: &[String]) -> anyhow::Result<ExitCode> {
     };
     match class.as_str() {
         "org.apache.spark.executor.CoarseGrainedExecutorBackend" => executor::main(rest),
+        "org.apache.spark.executor.MesosExecutorBackend" => executor::fine_main(rest),
         "org.apache.spark.deploy.SparkSubmit" => submit::main(rest),
         "org.apache.spark.deploy.mesos.MesosExternalShuffleService" => shuffle_service::main(rest),
         other => anyhow::bail!(
             "class {other:?} is not known here; known are \
-             org.apache.spark.executor.CoarseGrainedExecutorBackend and org.apache.spark.deploy.SparkSubmit"
+             org.apache.spark.executor.CoarseGrainedExecutorBackend, \
+             org.apache.spark.executor.MesosExecutorBackend and org.apache.spark.deploy.SparkSubmit"
         ),
     }
 }

@@ -143,7 +143,7 @@ impl CommandLine {
 }
 
 /// `SPARK_CONF_DIR`, or `conf` under the home.
-fn configuration_folder() -> Option<PathBuf> {
+pub(crate) fn configuration_folder() -> Option<PathBuf> {
     match std::env::var_os("SPARK_CONF_DIR") {
         Some(folder) => Some(PathBuf::from(folder)),
         None => Some(spark_home()?.join("conf")),

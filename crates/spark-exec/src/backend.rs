@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::error::Result;
 use spark_scheduler::Demand;
 
@@ -34,8 +35,47 @@ pub trait SchedulerBackend: Send + Sync {
     /// Ends an executor.
     fn kill_executor(&self, _executor: &str) {}
 
+    /// Stops a task attempt that the backend launched (see [`Engine::offer_cores`]).
+    fn kill_task(&self, _executor: &str, _task: u64, _reason: &str) {}
+
     /// Ends all executors and leaves the cluster.
     async fn stop(&self);
+}
+
+/// Cores of one executor for this moment, from a backend that launches each task attempt itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedCores {
+    /// The executor: one that runs, or one that the first task will start.
+    pub executor: String,
+    /// Its machine.
+    pub host: String,
+    /// Cores for tasks.
+    pub cores: u32,
+}
+
+/// What the engine does with offered cores.
+#[derive(Debug, Clone, Default)]
+pub struct OfferAnswer {
+    /// The attempts to launch; cores that are not used here are not wanted.
+    pub launches: Vec<TaskLaunch>,
+    /// What still waits.
+    pub demand: Demand,
+}
+
+/// One task attempt to launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskLaunch {
+    /// Where.
+    pub executor: String,
+    /// The attempt, unique in the application.
+    pub task: u64,
+    /// For people: `task 3.0 in stage 1.0`.
+    pub name: String,
+    /// Cores it takes.
+    pub cpus: u32,
+    /// Its description, for [`crate::executor::Assignment::Launch`]. The stage's plan is not in it: the
+    /// executor has it from the driver, once for all tasks.
+    pub data: Bytes,
 }
 
 /// One executor inside the driver: `local[N]` with the fast path off.
@@ -64,6 +104,8 @@ impl SchedulerBackend for LocalBackend {
             cores: self.cores,
             hostname: "127.0.0.1".to_owned(),
             bind_address: "127.0.0.1".to_owned(),
+            block_port: 0,
+            advertised_port: None,
             secret: engine.secret().to_owned(),
             memory_bytes: self.memory_bytes,
             local_dirs: self.local_dirs.clone(),

@@ -25,11 +25,12 @@ const STREAM_LIMIT: usize = 1024;
 pub(crate) async fn listen(
     host: &str,
     port: u16,
+    retries: u64,
     secret: String,
     engine: EngineHandle,
     shutdown: CancellationToken,
 ) -> Result<SocketAddr> {
-    let listener = TcpListener::bind((host, port)).await.map_err(|error| {
+    let listener = bind(host, port, retries).await.map_err(|error| {
         exec_datafusion_err!(
             "cannot listen for executors on {host}:{port}: {error}; \
              set spark.driver.bindAddress and spark.driver.port"
@@ -56,6 +57,24 @@ pub(crate) async fn listen(
         }
     });
     Ok(address)
+}
+
+/// Binds to a port, or to the first free one after it (Spark's `startServiceOnPort`).
+async fn bind(host: &str, port: u16, retries: u64) -> std::io::Result<TcpListener> {
+    let mut tried = port;
+    loop {
+        match TcpListener::bind((host, tried)).await {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse
+                    && tried != 0
+                    && tried < u16::MAX
+                    && u64::from(tried - port) < retries =>
+            {
+                tried += 1;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 struct Endpoint {

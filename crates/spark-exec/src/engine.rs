@@ -7,6 +7,7 @@ mod companions;
 mod executors;
 mod kept;
 mod looping;
+mod offered;
 mod query;
 mod ranges;
 mod results;
@@ -27,7 +28,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
-use spark_scheduler::{AllocationOptions, ExecutorLoss, JobSpec, PendingReason, SchedulerOptions};
+use spark_scheduler::{
+    AllocationOptions, ExecutorLoss, JobSpec, PendingReason, SchedulerOptions, TaskOutcome,
+};
 use spark_shuffle::{BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use companions::EventLogOptions;
 pub use spark_scheduler::StageProgress;
 
-use crate::backend::SchedulerBackend;
+use crate::backend::{OfferAnswer, OfferedCores, SchedulerBackend};
 use crate::endpoint;
 use crate::protocol::{FromExecutor, Register, StagePlan, ToExecutor, from_executor};
 use crate::runner::{InProcessRunner, PlanRunner, RunOptions, RunningQuery};
@@ -56,6 +59,8 @@ pub struct EngineOptions {
     pub advertised_host: String,
     /// `spark.driver.port`; 0 is any free one.
     pub port: u16,
+    /// `spark.port.maxRetries`: ports tried after `port`, one by one, if that is taken.
+    pub port_retries: u64,
     /// Properties that executors are told.
     pub conf: BTreeMap<String, String>,
     /// The scheduler's settings.
@@ -88,6 +93,7 @@ impl EngineOptions {
             bind_host: "127.0.0.1".to_owned(),
             advertised_host: "127.0.0.1".to_owned(),
             port: 0,
+            port_retries: 0,
             conf: BTreeMap::new(),
             scheduler: SchedulerOptions::default(),
             local_dirs: vec![std::env::temp_dir()],
@@ -160,6 +166,7 @@ impl Engine {
         let address = endpoint::listen(
             &options.bind_host,
             options.port,
+            options.port_retries,
             options.secret.clone(),
             handle.clone(),
             shutdown.clone(),
@@ -240,6 +247,30 @@ impl Engine {
     /// broken stream may have been noticed before.
     pub fn executor_lost(&self, executor: &str, loss: ExecutorLoss) {
         self.inner.handle.send(Command::ExecutorLost { executor: executor.to_owned(), loss });
+    }
+
+    /// Offers cores for this moment, to an engine whose scheduler has
+    /// [`SchedulerOptions::cores_by_offer`]: answers the task attempts to launch on them. What is
+    /// not used is withdrawn.
+    pub async fn offer_cores(&self, offers: Vec<OfferedCores>) -> OfferAnswer {
+        let (answer, launches) = oneshot::channel();
+        self.inner.handle.send(Command::Offer { offers, answer });
+        // Fails only when the engine has stopped.
+        launches.await.unwrap_or_default()
+    }
+
+    /// Tells that a task attempt ended without a word of its executor. An attempt whose end is known
+    /// is passed over.
+    pub fn task_ended(&self, task: u64, outcome: TaskOutcome) {
+        self.inner.handle.send(Command::TaskEnded { task, outcome });
+    }
+
+    /// The executors whose end would cost something: they run tasks, or hold map output or results
+    /// that are still needed.
+    pub async fn needed_executors(&self) -> BTreeSet<String> {
+        let (answer, needed) = oneshot::channel();
+        self.inner.handle.send(Command::NeededExecutors(answer));
+        needed.await.unwrap_or_default()
     }
 
     /// The cores of all executors, at least one.
@@ -393,6 +424,15 @@ pub(crate) enum Command {
         executor: String,
         loss: ExecutorLoss,
     },
+    Offer {
+        offers: Vec<OfferedCores>,
+        answer: oneshot::Sender<OfferAnswer>,
+    },
+    TaskEnded {
+        task: u64,
+        outcome: TaskOutcome,
+    },
+    NeededExecutors(oneshot::Sender<BTreeSet<String>>),
     BackendStarted,
     Submit(Box<Submission>),
     Cancel {

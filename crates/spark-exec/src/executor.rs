@@ -3,6 +3,7 @@
 //! The same code runs as a process of its own ([`run_executor`]) and inside the driver
 //! ([`start_local`]); only the channel to the driver differs.
 
+mod assigned;
 pub(crate) mod kept;
 mod memory;
 mod service;
@@ -39,6 +40,8 @@ use crate::protocol::{
     FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, Register, SECRET_KEY, Task, TaskFinished,
     ToExecutor, from_executor, task_finished, to_executor,
 };
+use assigned::{Assigned, end_state};
+pub use assigned::{Assignment, Assignments, TaskEnd, TaskEndState, assigned_task};
 use kept::KeptBatches;
 pub(crate) use memory::pool_bytes;
 use stage::StageEntry;
@@ -68,6 +71,10 @@ pub struct ExecutorOptions {
     pub hostname: String,
     /// The address its block server listens on.
     pub bind_address: String,
+    /// The port its block server listens on; 0 is any.
+    pub block_port: u16,
+    /// The port others reach it by, where a container maps ports; else the port it listens on.
+    pub advertised_port: Option<u16>,
     /// The application's secret.
     pub secret: String,
     /// Memory for operators and buffers is a part of this; `None` is unlimited.
@@ -82,6 +89,22 @@ pub struct ExecutorOptions {
 /// # Errors
 /// If the driver cannot be reached, refuses the secret, or no local directory can be used.
 pub async fn run_executor(options: ExecutorOptions) -> Result<String> {
+    run(options, None).await
+}
+
+/// As [`run_executor`], with tasks that come by another way than the driver's stream: Mesos'
+/// fine-grained mode.
+///
+/// # Errors
+/// As [`run_executor`].
+pub async fn run_assigned_executor(
+    options: ExecutorOptions,
+    assignments: Assignments,
+) -> Result<String> {
+    run(options, Some(assignments)).await
+}
+
+async fn run(options: ExecutorOptions, assignments: Option<Assignments>) -> Result<String> {
     let url = options.driver_url.replacen("spark://", "http://", 1);
     let endpoint = Endpoint::from_shared(url)
         .map_err(|error| {
@@ -106,7 +129,8 @@ pub async fn run_executor(options: ExecutorOptions) -> Result<String> {
     let mut client = ExecutorEndpointClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_LIMIT)
         .max_encoding_message_size(MESSAGE_BYTES_LIMIT);
-    let (executor, outbound) = Executor::start(&options).await?;
+    let (mut executor, outbound) = Executor::start(&options).await?;
+    executor.assigned = assignments.map(Assigned::new);
     let mut request = tonic::Request::new(ReceiverStream::new(outbound));
     request.metadata_mut().insert(SECRET_KEY, secret);
     let inbound = client.attach(request).await.map_err(|status| {
@@ -170,6 +194,8 @@ struct Executor {
     /// Tasks have threads of their own, so that a busy operator never holds up the driver's word
     /// or another executor's fetch.
     tasks: TaskThreads,
+    /// Tasks that come by another way than the driver's stream.
+    assigned: Option<Assigned>,
     _server: BlockServer,
 }
 
@@ -207,7 +233,8 @@ impl Executor {
         })
         .map_err(store_error)?;
         let secret = Secret::new(options.secret.clone());
-        let address: SocketAddr = resolve(&options.bind_address).await?;
+        let mut address: SocketAddr = resolve(&options.bind_address).await?;
+        address.set_port(options.block_port);
         let server = BlockServer::start(
             BlockServerOptions::on(address),
             SingleApplication { secret: secret.clone(), store: store.clone() },
@@ -216,8 +243,8 @@ impl Executor {
         .map_err(|error| {
             exec_datafusion_err!("block server cannot listen on {address}: {error}")
         })?;
-        let block_address: Arc<str> =
-            format!("{}:{}", options.hostname, server.address().port()).into();
+        let port = options.advertised_port.unwrap_or_else(|| server.address().port());
+        let block_address: Arc<str> = format!("{}:{port}", options.hostname).into();
         let runtime_env = memory::runtime_env(options.memory_bytes, &store)?;
         let (outbound, receiver) = mpsc::channel(OUTBOUND_LIMIT);
         let tasks = tokio::runtime::Builder::new_multi_thread()
@@ -264,6 +291,7 @@ impl Executor {
             service: None,
             registration: None,
             tasks: TaskThreads(Some(tasks)),
+            assigned: None,
             _server: server,
         };
         Ok((executor, receiver))
@@ -280,7 +308,17 @@ impl Executor {
             let message = tokio::select! {
                 message = inbound.next() => message,
                 Some(failed) = registered(&mut self.registration) => break failed,
+                assignment = assigned::next(&mut self.assigned) => {
+                    match assignment {
+                        Some(Assignment::Launch(data)) => self.take_assigned(&data).await,
+                        Some(Assignment::Kill(task)) => self.kill_assigned(task).await,
+                        Some(Assignment::Stop(reason)) => break reason,
+                        None => break "nobody assigns tasks any more".to_owned(),
+                    }
+                    continue;
+                }
                 _ = heartbeat.tick() => {
+                    self.give_up_waiting().await;
                     let running = self.running.lock().len() as u32;
                     let beat = Heartbeat {
                         running,
@@ -294,7 +332,10 @@ impl Executor {
                 None => break "the driver is gone".to_owned(),
                 Some(None) => {}
                 Some(Some(to_executor::Kind::Stop(reason))) => break reason,
-                Some(Some(kind)) => self.handle(kind),
+                Some(Some(kind)) => {
+                    self.handle(kind);
+                    self.launch_ready();
+                }
             }
         };
         for (_, task) in self.running.lock().drain() {
@@ -385,13 +426,19 @@ impl Executor {
         drop(running);
         let shared = Arc::clone(&self.shared);
         let running = Arc::clone(&self.running);
+        let ends = self.assigned.as_ref().map(Assigned::ends);
         tasks.spawn(async move {
             let finished = match work.await {
                 Ok(finished) => finished,
                 Err(end) => ended_early(number, end),
             };
             running.lock().remove(&number);
+            let state = end_state(&finished);
             shared.send(from_executor::Kind::Finished(finished)).await;
+            // After the driver's stream has it: who hears of the end elsewhere may rely on that.
+            if let Some(ends) = ends {
+                let _ = ends.send(TaskEnd { task: number, state });
+            }
         });
     }
 }

@@ -29,6 +29,14 @@ pub(crate) struct Places {
     maps: Vec<Place>,
     /// Reduce partitions.
     segments: usize,
+    epoch: u64,
+}
+
+impl Places {
+    /// The epoch of the map statuses.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
 }
 
 struct Place {
@@ -48,6 +56,7 @@ impl From<MapStatuses> for Places {
             Some(shared) => Arc::clone(shared),
             None => Arc::clone(names.entry(name.clone()).or_insert(name.into())),
         };
+        let epoch = statuses.epoch;
         let maps = statuses
             .outputs
             .into_iter()
@@ -61,7 +70,7 @@ impl From<MapStatuses> for Places {
             })
             .collect::<Vec<_>>();
         let segments = maps.iter().map(|map| map.sizes.len()).max().unwrap_or(0);
-        Self { maps, segments }
+        Self { maps, segments, epoch }
     }
 }
 

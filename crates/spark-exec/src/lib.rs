@@ -23,8 +23,13 @@ mod sorted;
 pub mod stages;
 mod writer;
 
-pub use backend::{ExternalBackend, LocalBackend, SchedulerBackend};
+pub use backend::{
+    ExternalBackend, LocalBackend, OfferAnswer, OfferedCores, SchedulerBackend, TaskLaunch,
+};
 pub use engine::{Engine, EngineOptions, EventLogOptions, ExecutorStatistics};
-pub use executor::{ExecutorOptions, run_executor};
+pub use executor::{
+    Assignment, Assignments, ExecutorOptions, TaskEnd, TaskEndState, assigned_task,
+    run_assigned_executor, run_executor,
+};
 pub use plugins::{DecodeNode, FindKept, KeptPlan, NodeCodec, register_kept, register_nodes};
 pub use runner::{InProcessRunner, JobHandle, PlanRunner, RunOptions, RunningQuery};

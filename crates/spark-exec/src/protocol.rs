@@ -182,6 +182,26 @@ pub struct Task {
     pub attempt: u32,
 }
 
+/// A task attempt that comes to its executor by another way than the driver's stream, the `data` of a
+/// Mesos task: it may overtake what it needs, and waits for it there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AssignedTask {
+    #[prost(message, optional, tag = "1")]
+    pub task: Option<Task>,
+    /// The map statuses it must not run without.
+    #[prost(message, repeated, tag = "2")]
+    pub needs: Vec<NeededStatuses>,
+}
+
+/// Map statuses of a shuffle, at least as new as this.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct NeededStatuses {
+    #[prost(uint64, tag = "1")]
+    pub shuffle: u64,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+
 /// Stop a task attempt.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Kill {

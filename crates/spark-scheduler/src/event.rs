@@ -48,6 +48,12 @@ pub enum Event {
         /// Cores it gives to tasks.
         cores: u32,
     },
+    /// Cores for this moment only, with [`crate::SchedulerOptions::cores_by_offer`]: what the
+    /// answer to this event does not use is withdrawn.
+    CoresOffered {
+        /// Cores by executor; executors that are not known are passed over.
+        offers: Vec<(ExecutorId, u32)>,
+    },
     /// An executor is gone.
     ExecutorLost {
         /// Its id.

@@ -203,6 +203,7 @@ impl EventRecorder {
             | Event::StageCancelled { .. }
             | Event::ExecutorDecommissioned { .. }
             | Event::CommitRequested { .. }
+            | Event::CoresOffered { .. }
             | Event::MapOutputMoved(_)
             | Event::ShuffleReleased { .. }
             | Event::Wakeup => {}

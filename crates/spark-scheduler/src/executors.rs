@@ -117,6 +117,24 @@ impl Executors {
         self.note_free(index);
     }
 
+    /// Adds cores that are gone again with [`Self::withdraw`] if no task takes them.
+    pub(crate) fn offer(&mut self, id: &ExecutorId, cores: u32) -> Option<ExecutorIndex> {
+        let index = self.by_id.get(id).copied()?;
+        let executor = self.slots[index].as_mut().filter(|executor| !executor.decommissioned)?;
+        executor.cores += cores;
+        executor.free_cores += cores;
+        self.note_free(index);
+        Some(index)
+    }
+
+    /// Takes away the cores nobody uses.
+    pub(crate) fn withdraw(&mut self, index: ExecutorIndex) {
+        let Some(Some(executor)) = self.slots.get_mut(index) else { return };
+        executor.cores -= executor.free_cores;
+        executor.free_cores = 0;
+        self.note_free(index);
+    }
+
     /// Any executor with free cores, if there is one.
     pub(crate) fn has_free(&self) -> bool {
         !self.free.is_empty()

@@ -3,6 +3,7 @@
 //! A map output is named by shuffle, map partition and the attempt that wrote it: attempts never
 //! write over each other, so a reader knows which of two outputs it has been told to read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -279,6 +280,18 @@ impl MapOutputTracker {
             }
         }
         touched
+    }
+
+    /// The executors that wrote what is there. Takes time in proportion to all outputs.
+    pub(crate) fn executors(&self) -> BTreeSet<ExecutorId> {
+        let outputs = self.shuffles.values().flat_map(|outputs| outputs.statuses.iter().flatten());
+        let mut executors = BTreeSet::new();
+        for status in outputs {
+            if !executors.contains(&status.executor) {
+                executors.insert(status.executor.clone());
+            }
+        }
+        executors
     }
 
     pub(crate) fn check(&self) {

@@ -29,6 +29,9 @@ pub struct SchedulerOptions {
     pub speculation: Option<SpeculationOptions>,
     /// `spark.excludeOnFailure.enabled` and what belongs to it; `None` is off.
     pub exclusion: Option<ExclusionOptions>,
+    /// Executors have no cores of their own: cores come with [`crate::Event::CoresOffered`], are
+    /// used at once or gone, and leave with the task that used them (Mesos' fine-grained mode).
+    pub cores_by_offer: bool,
 }
 
 impl Default for SchedulerOptions {
@@ -44,6 +47,7 @@ impl Default for SchedulerOptions {
             pools: BTreeMap::new(),
             speculation: None,
             exclusion: None,
+            cores_by_offer: false,
         }
     }
 }

@@ -110,6 +110,7 @@ impl Scheduler {
     pub fn handle_into(&mut self, event: Event, now: Time, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
         self.events += 1;
+        let mut offered = Vec::new();
         let full_round = !matches!(event, Event::TaskFinished { .. });
         match event {
             Event::JobSubmitted(spec) => self.submit_job(spec, actions),
@@ -121,6 +122,11 @@ impl Scheduler {
             Event::StageCancelled { stage, reason } => self.cancel_stage(stage, &reason, actions),
             Event::ExecutorAdded { executor, host, cores } => {
                 self.add_executor(executor, host, cores, actions);
+            }
+            Event::CoresOffered { offers } => {
+                let cores =
+                    offers.iter().filter_map(|(id, cores)| self.executors.offer(id, *cores));
+                offered.extend(cores);
             }
             Event::ExecutorLost { executor, loss } => self.lose_executor(&executor, loss, actions),
             Event::ExecutorDecommissioned { executor } => {
@@ -141,6 +147,9 @@ impl Scheduler {
         self.application_exclusion.expire(self.now);
         self.give_up_excluded(actions);
         self.make_offers(full_round, actions);
+        for executor in offered {
+            self.executors.withdraw(executor);
+        }
         self.say_demand(actions);
         if cfg!(debug_assertions) {
             self.check_sometimes();
@@ -164,6 +173,13 @@ impl Scheduler {
     /// The map output of a live shuffle.
     pub fn map_outputs(&self, shuffle: ShuffleId) -> Option<&MapOutputs> {
         self.outputs.get(shuffle)
+    }
+
+    /// The executors that wrote map output of live shuffles: with one of them gone, some of it would
+    /// be computed again, unless a shuffle service serves it. Takes time in proportion to all map
+    /// output.
+    pub fn executors_with_output(&self) -> BTreeSet<ExecutorId> {
+        self.outputs.executors()
     }
 
     /// The tasks waiting and running now, for executor allocation.
@@ -260,6 +276,9 @@ impl Scheduler {
         if self.executors.is_empty() {
             return Some(PendingReason::NoExecutors);
         }
+        if self.options.cores_by_offer {
+            return Some(PendingReason::AllSlotsTaken);
+        }
         if self.executors.iter().all(|(_, e)| e.cores < set.cpus) {
             return Some(PendingReason::ExecutorsTooSmall);
         }
@@ -280,7 +299,10 @@ impl Scheduler {
         let wanted = demand.pending_cpus + demand.running_cpus;
         let said = self.demand_said.pending_cpus + self.demand_said.running_cpus;
         let ran_dry = demand.pending_tasks == 0 && self.demand_said.pending_tasks != 0;
-        if wanted > said || ran_dry {
+        // Cores that left with their task are no use to the next one.
+        let more_waits =
+            self.options.cores_by_offer && demand.pending_tasks > self.demand_said.pending_tasks;
+        if wanted > said || ran_dry || more_waits {
             actions.push(Action::DemandChanged(demand));
         }
         self.demand_said = demand;

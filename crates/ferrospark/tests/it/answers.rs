@@ -84,3 +84,39 @@ fn tpcds_local_cluster() {
     let output = tpcds("local-cluster[2,1,1024]", ON_EXECUTORS);
     assert_shared_work(&err(&output), 2);
 }
+
+/// Fine-grained mode: one Mesos task for each task attempt, and all right.
+fn fine_on(cluster: &Cluster) {
+    let before = cluster.metric("master/tasks_finished");
+    let flags = [
+        &["--total-executor-cores", "6", "--executor-memory", "1g"][..],
+        &["--conf", "spark.mesos.coarse=false"][..],
+        ON_EXECUTORS,
+    ]
+    .concat();
+    let output = tpch(&cluster.master(), &flags);
+    assert_right(&output);
+    assert_shared_work(&err(&output), 2);
+    assert!(cluster.frameworks().is_empty(), "the framework is still there");
+    let launched = cluster.metric("master/tasks_finished") - before
+        + cluster.metric("master/tasks_killed")
+        + cluster.metric("master/tasks_failed");
+    let ran: u64 = err(&output)
+        .lines()
+        .filter_map(|line| line.strip_prefix("executor ")?.split_once(": "))
+        .filter_map(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .sum();
+    assert_eq!(launched, ran, "Mesos tasks and task attempts");
+}
+
+#[test]
+fn tpch_our_mesos_fine_grained() {
+    fine_on(&Cluster::ours(2, 3));
+}
+
+#[test]
+fn tpch_genuine_mesos_fine_grained() {
+    if let Some(cluster) = Cluster::genuine(2, 3) {
+        fine_on(&cluster);
+    }
+}

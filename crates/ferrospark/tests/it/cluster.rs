@@ -17,9 +17,45 @@ pub(crate) enum Cluster {
     Genuine { port: u16, run: tempfile::TempDir },
 }
 
+/// How a cluster is started; the flags are Mesos' own, which both kinds know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layout {
+    /// Flags of the master.
+    pub(crate) master: Vec<String>,
+    /// Flags of each agent.
+    pub(crate) agents: Vec<Vec<String>>,
+}
+
+impl Layout {
+    /// Agents with `cpus` each.
+    pub(crate) fn even(agents: usize, cpus: usize) -> Self {
+        Self { master: Vec::new(), agents: vec![vec![resources(cpus)]; agents] }
+    }
+
+    /// One agent more.
+    pub(crate) fn agent(mut self, flags: &[&str]) -> Self {
+        self.agents.push(flags.iter().map(|flag| (*flag).to_owned()).collect());
+        self
+    }
+
+    /// One flag of the master more.
+    pub(crate) fn master(mut self, flag: &str) -> Self {
+        self.master.push(flag.to_owned());
+        self
+    }
+}
+
+fn resources(cpus: usize) -> String {
+    format!("--resources=cpus:{cpus};mem:3072;disk:4096;ports:[31000-31999]")
+}
+
 impl Cluster {
     /// Our master and agents with `cpus` each.
     pub(crate) fn ours(agents: usize, cpus: usize) -> Self {
+        Self::ours_with(&Layout::even(agents, cpus))
+    }
+
+    pub(crate) fn ours_with(layout: &Layout) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut children = Vec::new();
         let mut start = |part: &str, name: &str, flags: &[String]| -> String {
@@ -42,25 +78,20 @@ impl Cluster {
             address.trim().to_owned()
         };
         let work = |name: &str| format!("--work_dir={}", folder.path().join(name).display());
-        let master = start(
-            "master",
-            "master",
-            &["--ip=127.0.0.1".into(), "--port=0".into(), work("master")],
-        );
-        for number in 0..agents {
+        let mut flags = vec!["--ip=127.0.0.1".into(), "--port=0".into(), work("master")];
+        flags.extend(layout.master.iter().cloned());
+        let master = start("master", "master", &flags);
+        for (number, own) in layout.agents.iter().enumerate() {
             let name = format!("agent-{number}");
-            start(
-                "agent",
-                &name,
-                &[
-                    "--ip=127.0.0.1".into(),
-                    "--port=0".into(),
-                    "--hostname=127.0.0.1".into(),
-                    format!("--master={master}"),
-                    format!("--resources=cpus:{cpus};mem:3072;disk:4096;ports:[31000-31999]"),
-                    work(&name),
-                ],
-            );
+            let mut flags = vec![
+                "--ip=127.0.0.1".into(),
+                "--port=0".into(),
+                "--hostname=127.0.0.1".into(),
+                format!("--master={master}"),
+                work(&name),
+            ];
+            flags.extend(own.iter().cloned());
+            start("agent", &name, &flags);
         }
         let port = master.rsplit(':').next().unwrap().parse().unwrap();
         Self::Ours { children, port, _folder: folder }
@@ -68,6 +99,10 @@ impl Cluster {
 
     /// Genuine Apache Mesos; `None` with a printed line where its packages cannot be had.
     pub(crate) fn genuine(agents: usize, cpus: usize) -> Option<Self> {
+        Self::genuine_with(&Layout::even(agents, cpus))
+    }
+
+    pub(crate) fn genuine_with(layout: &Layout) -> Option<Self> {
         let tools = home().join("tools/apache-mesos");
         let setup = Command::new(tools.join("setup")).stdin(Stdio::null()).output().unwrap();
         if !setup.status.success() {
@@ -77,9 +112,11 @@ impl Cluster {
             return None;
         }
         let run = tempfile::tempdir().unwrap();
-        let start = |script: &str, flags: &[String]| {
+        let start = |script: &str, flags: &[String], own: &[String]| {
             let output = Command::new(tools.join(script))
                 .args(flags)
+                .arg("--")
+                .args(own)
                 .env("APACHE_MESOS_RUN", run.path())
                 .stdin(Stdio::null())
                 .output()
@@ -91,22 +128,19 @@ impl Cluster {
             );
         };
         let port = free_port();
-        start("start-master", &["--port".into(), port.to_string()]);
-        let cluster = Self::Genuine { port, run };
-        let Self::Genuine { run, .. } = &cluster else { unreachable!() };
-        for number in 0..agents {
-            let output = Command::new(tools.join("start-agent"))
-                .args(["--port".into(), free_port().to_string()])
-                .args(["--name".to_owned(), format!("agent-{number}")])
-                .args(["--master".to_owned(), format!("127.0.0.1:{port}"), "--".into()])
-                .arg(format!("--resources=cpus:{cpus};mem:3072;disk:4096;ports:[31000-31999]"))
-                .env("APACHE_MESOS_RUN", run.path())
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        start("start-master", &["--port".into(), port.to_string()], &layout.master);
+        for (number, own) in layout.agents.iter().enumerate() {
+            let flags = [
+                "--port".into(),
+                free_port().to_string(),
+                "--name".into(),
+                format!("agent-{number}"),
+                "--master".into(),
+                format!("127.0.0.1:{port}"),
+            ];
+            start("start-agent", &flags, own);
         }
-        Some(cluster)
+        Some(Self::Genuine { port, run })
     }
 
     fn port(&self) -> u16 {
@@ -122,16 +156,14 @@ impl Cluster {
 
     /// The master's `/state`.
     pub(crate) fn state(&self) -> serde_json::Value {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
-        stream
-            .write_all(b"GET /state HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let body = text.split_once("\r\n\r\n").unwrap().1;
-        let start = body.find('{').unwrap();
-        let end = body.rfind('}').unwrap();
-        serde_json::from_str(&body[start..=end]).unwrap()
+        get_json(&format!("127.0.0.1:{}", self.port()), "/state").expect("the master answers")
+    }
+
+    /// One of the master's metrics.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let address = format!("127.0.0.1:{}", self.port());
+        let metrics = get_json(&address, "/metrics/snapshot").expect("the master answers");
+        metrics[name].as_f64().unwrap_or_else(|| panic!("no metric {name}")) as u64
     }
 
     /// The active frameworks of `/state`.
@@ -164,6 +196,18 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// An object that an HTTP server answers with; `None` if it does not.
+pub(crate) fn get_json(address: &str, path: &str) -> Option<serde_json::Value> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let body = text.split_once("\r\n\r\n")?.1;
+    let (start, end) = (body.find('{')?, body.rfind('}')?);
+    serde_json::from_str(&body[start..=end]).ok()
 }
 
 /// A port nobody listens on now.

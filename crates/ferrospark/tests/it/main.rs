@@ -12,3 +12,4 @@ mod loss;
 mod programs;
 mod run;
 mod sharing;
+mod waiting;

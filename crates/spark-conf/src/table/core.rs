@@ -123,10 +123,10 @@ properties! {
     BLOCK_MANAGER_PORT: u16 = "spark.blockManager.port", PORT, Value("0"), "1.1.0", Application, Honoured,
         "Port of an executor's shuffle server, taken out of the offer; 0 for any";
     PORT_MAX_RETRIES: u64 = "spark.port.maxRetries", NOT_NEGATIVE, Value("16"), "1.1.1", Application, Honoured,
-        "Ports after spark.blockManager.port of which executors on one agent get one each";
-    UI_PORT: u16 = "spark.ui.port", PORT, Value("4040"), "0.7.0", Application, Planned,
+        "Ports tried after spark.driver.port and spark.ui.port; ports after spark.blockManager.port of which executors on one agent get one each";
+    UI_PORT: u16 = "spark.ui.port", PORT, Value("4040"), "0.7.0", Application, Honoured,
         "Port of the web pages";
-    UI_ENABLED: bool = "spark.ui.enabled", Kind::Boolean, Value("true"), "1.1.1", Application, Planned,
+    UI_ENABLED: bool = "spark.ui.enabled", Kind::Boolean, Value("true"), "1.1.1", Application, Honoured,
         "Whether there are web pages";
     UI_SHOW_CONSOLE_PROGRESS: Option<bool> = "spark.ui.showConsoleProgress", Kind::Boolean, Computed("true on a terminal"), "1.2.1", Application, Honoured,
         "Whether each running stage shows a progress line";

@@ -144,6 +144,20 @@ impl Executors {
         outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
         keys: &SortedKeys,
     ) {
+        self.prepare(executor, plan, outputs, keys);
+        if let Some(attached) = self.by_id.get_mut(executor) {
+            attached.launch.push(message(task));
+        }
+    }
+
+    /// Tells an executor what tasks of a stage need, as far as it has not been told.
+    pub(super) fn prepare<'a>(
+        &mut self,
+        executor: &str,
+        plan: &StagePlan,
+        outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
+        keys: &SortedKeys,
+    ) {
         let Some(attached) = self.by_id.get_mut(executor) else { return };
         if attached.stages.insert(plan.stage) {
             attached.send(to_executor::Kind::Stage(plan.clone()));
@@ -156,13 +170,6 @@ impl Executors {
                 attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs, keys)));
             }
         }
-        attached.launch.push(Task {
-            task: task.task.0,
-            stage: task.stage.0,
-            stage_attempt: task.stage_attempt,
-            partition: task.partition,
-            attempt: task.attempt,
-        });
     }
 
     /// Sends the queued tasks, one message per executor.
@@ -179,6 +186,17 @@ impl Attached {
             let tasks = std::mem::take(&mut self.launch);
             self.send(to_executor::Kind::Launch(Launch { tasks }));
         }
+    }
+}
+
+/// A task attempt on the wire.
+pub(super) fn message(task: &TaskDescription) -> Task {
+    Task {
+        task: task.task.0,
+        stage: task.stage.0,
+        stage_attempt: task.stage_attempt,
+        partition: task.partition,
+        attempt: task.attempt,
     }
 }
 

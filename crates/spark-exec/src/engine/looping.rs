@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::adaptive::MapStageOutput;
 use super::companions::Companions;
 use super::executors::{Executors, Resources, SortedKeys};
+use super::offered::Offered;
 use super::results::{ResultData, fetch_result};
 use super::{
     Command, EngineHandle, EngineOptions, ExecutorStatistics, JobEvent, SchedulerBackend,
@@ -62,23 +63,25 @@ struct JobState {
 }
 
 pub(super) struct EngineLoop {
-    surroundings: Surroundings,
-    scheduler: Scheduler,
+    pub(super) surroundings: Surroundings,
+    pub(super) scheduler: Scheduler,
     start: Instant,
-    executors: Executors,
+    pub(super) executors: Executors,
     companions: Companions,
-    plans: HashMap<u64, StagePlan>,
+    pub(super) plans: HashMap<u64, StagePlan>,
     jobs: HashMap<u64, JobState>,
-    tasks: HashMap<u64, (String, TaskDescription)>,
+    pub(super) tasks: HashMap<u64, (String, TaskDescription)>,
     /// The first keys of the segments of sorted map output.
-    keys: SortedKeys,
+    pub(super) keys: SortedKeys,
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
     /// The metrics of that task, for the event log.
     metrics: Option<TaskMetrics>,
     actions: Vec<Action>,
     /// Executors that end now do as they were told.
-    stopping: bool,
+    pub(super) stopping: bool,
+    /// What belongs to cores that come by offers.
+    pub(super) offered: Offered,
 }
 
 impl EngineLoop {
@@ -99,6 +102,7 @@ impl EngineLoop {
             metrics: None,
             actions: Vec::new(),
             stopping: false,
+            offered: Offered::default(),
         }
     }
 
@@ -148,7 +152,7 @@ impl EngineLoop {
         Time(self.start.elapsed())
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let now = self.now();
         let mut actions = std::mem::take(&mut self.actions);
         self.companions.happened(&event, self.metrics.as_ref());
@@ -178,6 +182,13 @@ impl EngineLoop {
                 self.connection_lost(connection, message, false);
             }
             Command::ExecutorLost { executor, loss } => self.lost(&executor, loss),
+            Command::Offer { offers, answer } => {
+                let _ = answer.send(self.offer(offers));
+            }
+            Command::TaskEnded { task, outcome } => self.end_task(task, outcome),
+            Command::NeededExecutors(answer) => {
+                let _ = answer.send(self.needed_executors());
+            }
             Command::BackendStarted => self.demand_changed(),
             Command::Submit(submission) => self.submit(*submission),
             Command::Cancel { job } => {
@@ -222,6 +233,11 @@ impl EngineLoop {
             let _ = to_executor.send(to_executor::Kind::Stop(reason).into());
             return;
         }
+        if self.by_offer() && !self.offered.knows(executor) {
+            let reason = "no task of it is known".to_owned();
+            let _ = to_executor.send(to_executor::Kind::Stop(reason).into());
+            return;
+        }
         tracing::info!(%executor, %host, cores, "executor registered");
         let resources = Resources { cores: *cores as usize, memory_bytes: *memory_bytes };
         self.executors.add(executor, connection, resources, block_address, to_executor);
@@ -236,11 +252,15 @@ impl EngineLoop {
             .or_default()
             .host
             .clone_from(host);
-        self.tell(Event::ExecutorAdded {
-            executor: executor.as_str().into(),
-            host: host.as_str().into(),
-            cores: *cores,
-        });
+        if self.by_offer() {
+            self.prepare_for_assigned(executor);
+        } else {
+            self.tell(Event::ExecutorAdded {
+                executor: executor.as_str().into(),
+                host: host.as_str().into(),
+                cores: *cores,
+            });
+        }
         self.publish_executors();
     }
 
@@ -276,14 +296,20 @@ impl EngineLoop {
     }
 
     fn lost(&mut self, executor: &str, loss: ExecutorLoss) {
-        let Some(attached) = self.executors.remove(executor) else { return };
+        let attached = self.executors.remove(executor);
+        // One that was offered and has not come yet is known to the scheduler, too.
+        if !self.offered.forget(executor) && attached.is_none() {
+            return;
+        }
         if self.stopping {
             tracing::debug!(executor, "executor ended");
         } else {
             tracing::warn!(executor, message = %loss.message, "executor lost");
         }
         let loss = self.companions.judge(loss);
-        attached.send(to_executor::Kind::Stop(loss.message.to_string()));
+        if let Some(attached) = attached {
+            attached.send(to_executor::Kind::Stop(loss.message.to_string()));
+        }
         self.tasks.retain(|_, (on, _)| on != executor);
         self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
         self.publish_executors();
@@ -457,11 +483,22 @@ impl EngineLoop {
                 let Some(plan) = self.plans.get(&task.stage.0) else { return };
                 let scheduler = &self.scheduler;
                 let outputs = |shuffle| scheduler.map_outputs(ShuffleId(shuffle));
-                self.executors.launch(executor.as_str(), &task, plan, outputs, &self.keys);
+                if scheduler.options().cores_by_offer {
+                    self.executors.prepare(executor.as_str(), plan, outputs, &self.keys);
+                    self.offered.launch(executor.as_str(), &task, plan, outputs);
+                } else {
+                    self.executors.launch(executor.as_str(), &task, plan, outputs, &self.keys);
+                }
                 self.tasks.insert(task.task.0, (executor.as_str().to_owned(), task));
             }
             Action::KillTask { executor, task, reason } => {
-                if let Some(attached) = self.executors.get(executor.as_str()) {
+                if self.by_offer() {
+                    // By the way it came: the order of launch and kill holds.
+                    let backend = self.surroundings.backend.lock().clone();
+                    if let Some(backend) = backend {
+                        backend.kill_task(executor.as_str(), task.0, &reason.to_string());
+                    }
+                } else if let Some(attached) = self.executors.get(executor.as_str()) {
                     let kill = Kill { task: task.0, reason: reason.to_string() };
                     attached.send(to_executor::Kind::Kill(kill));
                 }

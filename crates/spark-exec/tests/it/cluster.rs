@@ -126,7 +126,7 @@ impl Cluster {
         }
     }
 
-    fn executor_options(&self, id: &str) -> ExecutorOptions {
+    pub(crate) fn executor_options(&self, id: &str) -> ExecutorOptions {
         ExecutorOptions {
             driver_url: self.engine.driver_url(),
             executor_id: id.to_owned(),
@@ -134,6 +134,8 @@ impl Cluster {
             cores: 2,
             hostname: "127.0.0.1".to_owned(),
             bind_address: "127.0.0.1".to_owned(),
+            block_port: 0,
+            advertised_port: None,
             secret: "s3cret".to_owned(),
             memory_bytes: None,
             local_dirs: vec![self.directory.path().to_owned()],
@@ -210,6 +212,8 @@ fn executor_process() {
         cores: 2,
         hostname: "127.0.0.1".to_owned(),
         bind_address: "127.0.0.1".to_owned(),
+        block_port: 0,
+        advertised_port: None,
         secret: "s3cret".to_owned(),
         memory_bytes: Some(512 << 20),
         local_dirs: vec![std::env::var("TEST_LOCAL_DIR").unwrap().into()],

@@ -24,6 +24,9 @@ impl Scheduler {
         let Some(run) = self.running.swap_remove(&task) else { return };
         self.running_cpus -= u64::from(run.cpus);
         self.executors.give_cores(run.executor, run.cpus);
+        if self.options.cores_by_offer {
+            self.executors.withdraw(run.executor);
+        }
         match outcome {
             TaskOutcome::Result => self.task_succeeded(task, run, None, actions),
             TaskOutcome::MapOutput(output) => {

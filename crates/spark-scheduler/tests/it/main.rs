@@ -5,6 +5,7 @@
 mod failures;
 mod indeterminate;
 mod losses;
+mod offered;
 mod script;
 mod sharing;
 mod simulation;

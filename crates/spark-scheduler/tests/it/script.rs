@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! executor a on h1 with 2            add an executor; `lose a [app] [kept|host]`, `drain a`
+//! offer a 2 b 1                      cores for this moment
 //! job 0 pool=p group=g tag=t retain  a job of the stages in the lines after it, the last is final:
 //!   map 0 x3 [< 1 2] [served] [indeterminate] [prefers h1 h2 …] [cpus 2]      (shuffle number = stage number)
 //!   result 1 x2 < 0
@@ -86,6 +87,12 @@ impl Player {
                 let cores = number(words[5]) as u32;
                 self.tell(Event::ExecutorAdded { executor, host, cores });
             }
+            "offer" => self.tell(Event::CoresOffered {
+                offers: words[1..]
+                    .chunks(2)
+                    .map(|pair| (pair[0].into(), number(pair[1]) as u32))
+                    .collect(),
+            }),
             "lose" => {
                 let map_output = match words.last() {
                     Some(&"kept") => MapOutputFate::Kept,

@@ -1,0 +1,542 @@
+//! The task that owns the decision core: takes what the master, the engine and the clock say, and performs
+//! what the core answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use mesos_api::MasterInfo;
+use mesos_api::offer::Operation;
+use mesos_client::{Credential, SchedulerEvent, SchedulerHandle};
+use spark_exec::Engine;
+use spark_mesos::{
+    Action, ClusterView, Core, Event, LaunchContext, LossReason, Mode, TaskEnd, TaskLaunch,
+};
+use spark_scheduler::{ExecutorLoss, FailureKind, MapOutputFate, TaskFailure, TaskOutcome};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::slots::Slots;
+use super::waiting::Waiting;
+use super::{BackendState, Command, Registered};
+
+/// An executor whose connection broke is killed if Mesos has not told its end within this time.
+const VANISHED_PATIENCE: Duration = Duration::from_secs(10);
+/// A stopping driver waits for its executors at most this long, whatever
+/// `spark.mesos.coarse.shutdownTimeout` allows: they have nothing left to do but to clean up, and
+/// Ctrl-C promises an end within two seconds.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How often fine-grained mode looks which executors hold map output that is needed.
+const OUTPUT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// The executor tells the driver of a task's end itself, by another way than Mesos. Its word counts more,
+/// so the failure that Mesos tells waits for it this long.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the master may take to describe its agents.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(super) struct Work {
+    core: Core,
+    mode: Mode,
+    task_cpus: u64,
+    engine: Engine,
+    handle: SchedulerHandle,
+    /// `HOST:PORT` of the leading master.
+    master: String,
+    credential: Option<Credential>,
+    events: mpsc::Receiver<SchedulerEvent>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    sender: mpsc::WeakUnboundedSender<Command>,
+    executors: watch::Receiver<BTreeSet<String>>,
+    /// Executors the engine had at our last look.
+    present: BTreeSet<String>,
+    /// Executors whose connection broke, and when they are killed.
+    vanished: BTreeMap<String, Instant>,
+    waiting: Waiting,
+    /// Who waits until enough executors have come for tasks to start.
+    starting: Vec<oneshot::Sender<()>>,
+    shutdown_timeout: Duration,
+    /// Set once the application stops: until when executors are waited for, and whom to tell.
+    stopping: Option<(Instant, oneshot::Sender<()>)>,
+    /// Fine-grained mode from here on.
+    slots: Slots,
+    /// Tasks launched that have not ended, for Mesos.
+    tasks: BTreeMap<String, String>,
+    /// Executors that hold map output somebody needs, as last told to the core.
+    needed: BTreeSet<String>,
+    next_output_check: Option<Instant>,
+}
+
+impl Work {
+    pub(super) fn new(registered: Registered, engine: Engine) -> Self {
+        let Registered {
+            settings,
+            master,
+            credential,
+            user,
+            report_delay,
+            handle,
+            events,
+            commands,
+            sender,
+        } = registered;
+        let context = LaunchContext {
+            driver_url: engine.driver_url(),
+            secret: engine.secret().to_owned(),
+            user,
+        };
+        Self {
+            mode: settings.mode,
+            task_cpus: settings.task_cpus,
+            shutdown_timeout: settings.shutdown_timeout.min(STOP_PATIENCE),
+            core: Core::new(settings, context),
+            executors: engine.watch_executors(),
+            engine,
+            handle,
+            master: master.to_string(),
+            credential,
+            events,
+            commands,
+            sender,
+            present: BTreeSet::new(),
+            vanished: BTreeMap::new(),
+            waiting: Waiting::new(report_delay),
+            starting: Vec::new(),
+            stopping: None,
+            slots: Slots::default(),
+            tasks: BTreeMap::new(),
+            needed: BTreeSet::new(),
+            next_output_check: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        while !self.is_over() {
+            let wakeup = self.next_wakeup();
+            let flow = tokio::select! {
+                event = self.events.recv() => self.receive(event),
+                Some(command) = self.commands.recv() => self.obey(command),
+                Ok(()) = self.executors.changed() => self.look_at_executors(),
+                () = sleep_until(wakeup) => self.wake().await,
+            };
+            // What came meanwhile belongs together: tasks that ended together are replaced together.
+            if let ControlFlow::Break(message) =
+                flow.is_continue().then(|| self.drain()).unwrap_or(flow)
+            {
+                return self.end(&message);
+            }
+            self.lay_tasks().await;
+            self.tell_ready();
+        }
+        tear_down(&self.handle).await;
+        if let Some((_, done)) = self.stopping.take() {
+            let _ = done.send(());
+        }
+    }
+
+    /// Stopped, and the executors gone or waited for long enough. Those that have not come to the driver
+    /// were not told to stop; the teardown ends them.
+    fn is_over(&self) -> bool {
+        self.stopping
+            .as_ref()
+            .is_some_and(|(until, _)| self.core.registered_count() == 0 || Instant::now() >= *until)
+    }
+
+    /// The master will not have us any more: the application cannot go on.
+    fn end(self, message: &str) {
+        if self.stopping.is_none() {
+            crate::exit::note(&format!("error: the Mesos master ended the application: {message}"));
+            let engine = self.engine.clone();
+            // Not awaited here: it waits for this backend.
+            tokio::spawn(async move { engine.stop().await });
+        }
+    }
+
+    fn drain(&mut self) -> ControlFlow<String> {
+        while let Ok(event) = self.events.try_recv() {
+            self.receive(Some(event))?;
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            self.obey(command)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn receive(&mut self, event: Option<SchedulerEvent>) -> ControlFlow<String> {
+        match event {
+            Some(SchedulerEvent::Error(message)) => return ControlFlow::Break(message),
+            Some(event) => self.take(event),
+            None => return ControlFlow::Break("the subscription has ended".to_owned()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn take(&mut self, event: SchedulerEvent) {
+        match event {
+            SchedulerEvent::Subscribed { framework_id, master, again } => {
+                if let Some(address) = master.as_ref().and_then(address_of) {
+                    self.master = address;
+                }
+                self.decide(Event::Registered { framework_id: framework_id.value, again });
+            }
+            SchedulerEvent::Disconnected { reason } => {
+                tracing::warn!(%reason, "disconnected from the Mesos master; reconnecting");
+            }
+            SchedulerEvent::Offers(offers) => self.decide(Event::Offers(offers)),
+            SchedulerEvent::Rescind(offer) => self.decide(Event::Rescind(offer)),
+            SchedulerEvent::Update(status) => {
+                tracing::info!(
+                    task = %status.task_id,
+                    state = %status.state(),
+                    message = status.message(),
+                    "task update"
+                );
+                self.decide(Event::Status(status.clone()));
+                self.handle.acknowledge(&status);
+            }
+            SchedulerEvent::Failure { agent_id: Some(agent_id), executor_id: None, .. } => {
+                self.decide(Event::AgentFailure(agent_id));
+            }
+            // Executors of coarse-grained mode are command tasks, whose end comes as an update; the core
+            // passes over those.
+            SchedulerEvent::Failure {
+                agent_id: Some(agent_id),
+                executor_id: Some(executor_id),
+                status,
+            } => {
+                self.decide(Event::ExecutorFailure { agent_id, executor_id, status });
+            }
+            // We make no operations, and ERROR is handled before.
+            SchedulerEvent::Failure { agent_id: None, .. }
+            | SchedulerEvent::InverseOffers(_)
+            | SchedulerEvent::RescindInverseOffer(_)
+            | SchedulerEvent::OperationUpdate(_)
+            | SchedulerEvent::Message { .. }
+            | SchedulerEvent::Error(_) => {}
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> ControlFlow<String> {
+        match command {
+            Command::Demand(demand) => {
+                self.waiting.pending = demand.pending_tasks > 0 || !self.starting.is_empty();
+                self.slots.demand_grew();
+                self.decide(Event::WaitingTasks(demand.pending_tasks as u64));
+                self.look();
+            }
+            Command::Ready(ready) => {
+                self.starting.push(ready);
+                self.waiting.pending = true;
+                self.look();
+            }
+            Command::KillExecutor(executor) => self.decide(Event::KillExecutor(executor)),
+            Command::ExecutorLimit(limit) => self.decide(Event::ExecutorLimit(Some(limit))),
+            Command::KillTask(task) => self.decide(Event::KillTask(task.to_string())),
+            Command::Cluster(view) => {
+                match view {
+                    Ok(view) => self.decide(Event::Cluster(view)),
+                    Err(error) => tracing::debug!(%error, "the master does not list its agents"),
+                }
+                self.say_waiting();
+            }
+            Command::State(answer) => {
+                let _ = answer.send(self.state());
+            }
+            Command::Stop(done) => {
+                self.decide(Event::Stop);
+                self.stopping = Some((Instant::now() + self.shutdown_timeout, done));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn state(&self) -> BackendState {
+        // Also while other tasks run: why there are not more executors.
+        let report =
+            if self.waiting.pending { self.core.waiting_report(Instant::now()) } else { None };
+        BackendState {
+            waiting: report.as_ref().map(spark_mesos::WaitingReport::to_json),
+            metrics: self
+                .core
+                .metrics()
+                .values()
+                .into_iter()
+                .chain(report.iter().flat_map(spark_mesos::WaitingReport::metrics))
+                .collect(),
+        }
+    }
+
+    /// Whether something is pending and nothing of the application runs.
+    fn waits(&self) -> bool {
+        self.waiting.pending && self.nothing_runs()
+    }
+
+    fn nothing_runs(&self) -> bool {
+        match self.mode {
+            Mode::Coarse => self.present.is_empty(),
+            Mode::Fine => self.tasks.is_empty(),
+        }
+    }
+
+    fn look(&mut self) {
+        let nothing_runs = self.nothing_runs();
+        self.waiting.look(nothing_runs, Instant::now());
+    }
+
+    /// Tells the core who came, and notes who went without a word from Mesos.
+    fn look_at_executors(&mut self) -> ControlFlow<String> {
+        let now = Instant::now();
+        let present = self.executors.borrow_and_update().clone();
+        for id in present.difference(&self.present.clone()) {
+            self.vanished.remove(id);
+            self.decide(Event::ExecutorRegistered(id.clone()));
+        }
+        for id in self.present.difference(&present) {
+            self.vanished.insert(id.clone(), now + VANISHED_PATIENCE);
+        }
+        self.present = present;
+        if self.mode == Mode::Fine && self.next_output_check.is_none() && !self.present.is_empty() {
+            self.next_output_check = Some(now + OUTPUT_CHECK_INTERVAL);
+        }
+        self.look();
+        ControlFlow::Continue(())
+    }
+
+    async fn wake(&mut self) -> ControlFlow<String> {
+        let now = Instant::now();
+        if self.core.next_wakeup().is_some_and(|at| at <= now) {
+            self.decide(Event::Tick);
+        }
+        let due: Vec<String> =
+            self.vanished.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            self.vanished.remove(&id);
+            self.decide(Event::KillExecutor(id));
+        }
+        if self.waiting.is_due(now) {
+            self.ask_for_cluster();
+        }
+        if self.next_output_check.is_some_and(|at| at <= now) {
+            self.check_outputs().await;
+            self.next_output_check =
+                (!self.present.is_empty()).then(|| Instant::now() + OUTPUT_CHECK_INTERVAL);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Lets the application go on once enough executors have come, or were waited for long enough.
+    fn tell_ready(&mut self) {
+        if !self.starting.is_empty() && self.core.is_ready(Instant::now()) {
+            for ready in self.starting.drain(..) {
+                // Fails when the application does not wait any more.
+                let _ = ready.send(());
+            }
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let ready = self.core.ready_at().filter(|_| !self.starting.is_empty());
+        let stop = self.stopping.as_ref().map(|(until, _)| *until);
+        let vanished = self.vanished.values().min().copied();
+        [
+            self.core.next_wakeup(),
+            self.waiting.next(),
+            vanished,
+            stop,
+            self.next_output_check,
+            ready,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Asks the master why agents offer nothing; the report follows the answer.
+    fn ask_for_cluster(&self) {
+        let Some(sender) = self.sender.upgrade() else { return };
+        let (master, credential) = (self.master.clone(), self.credential.clone());
+        tokio::spawn(async move {
+            let view = cluster_view(&master, credential.as_ref()).await;
+            // Fails only when the framework has ended.
+            let _ = sender.send(Command::Cluster(view));
+        });
+    }
+
+    fn say_waiting(&self) {
+        if self.waits()
+            && let Some(report) = self.core.waiting_report(Instant::now())
+        {
+            crate::exit::note(&report.to_string());
+        }
+    }
+
+    fn decide(&mut self, event: Event) {
+        for action in self.core.handle(event, Instant::now()) {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Launch(launch) => {
+                for executor in &launch.executors {
+                    tracing::info!(
+                        executor = executor.executor_id,
+                        host = executor.host,
+                        cores = executor.cores,
+                        memory_mib = executor.memory_mib,
+                        "launching an executor"
+                    );
+                }
+                let operation = Operation::launch_tasks(launch.tasks);
+                let refuse = launch.refuse.map(|refuse| refuse.as_secs_f64());
+                self.handle.accept(launch.offer_ids, vec![operation], refuse);
+            }
+            Action::Decline { offer_ids, refuse, reason } => {
+                tracing::debug!(?offer_ids, %reason, "declining offers");
+                self.handle.decline(offer_ids, refuse.map(|refuse| refuse.as_secs_f64()));
+            }
+            Action::Kill { task_id, agent_id } => self.handle.kill(task_id, agent_id, None),
+            Action::Shutdown { executor_id, agent_id } => {
+                self.handle.shutdown(executor_id, agent_id);
+            }
+            Action::Suppress => self.handle.suppress(Vec::new()),
+            Action::Revive => self.handle.revive(Vec::new()),
+            Action::Reconcile(tasks) => self.handle.reconcile(tasks),
+            Action::Slots { executor_id, host, free } => {
+                self.slots.announce(executor_id, host, free);
+            }
+            Action::TaskEnded { task_id, end, .. } => self.task_ended(&task_id, end),
+            Action::ExecutorLost { executor_id, host, reason } => {
+                self.vanished.remove(&executor_id);
+                self.slots.forget(&executor_id);
+                self.needed.remove(&executor_id);
+                self.tasks.retain(|_, on| *on != executor_id);
+                if self.stopping.is_none() {
+                    self.lost(&executor_id, &host, &reason);
+                }
+                self.look();
+            }
+        }
+    }
+
+    fn lost(&self, executor: &str, host: &str, reason: &LossReason) {
+        let message = format!("Executor {executor} on {host} is lost: {reason}");
+        if *reason == LossReason::Released {
+            tracing::info!(%message);
+        } else {
+            tracing::warn!(%message);
+        }
+        self.engine.executor_lost(
+            executor,
+            ExecutorLoss {
+                message: message.into(),
+                caused_by_app: reason.is_failure(),
+                map_output: MapOutputFate::Lost,
+            },
+        );
+    }
+
+    // ---- fine-grained mode ---------------------------------------------------------------------
+
+    /// Lays waiting tasks on the slots there are.
+    async fn lay_tasks(&mut self) {
+        let offers = self.slots.to_offer(self.task_cpus);
+        if offers.is_empty() {
+            return;
+        }
+        let answer = self.engine.offer_cores(offers).await;
+        self.slots.used(&answer.launches);
+        self.waiting.pending = answer.demand.pending_tasks > 0;
+        if !answer.launches.is_empty() {
+            let launch = |launch: spark_exec::TaskLaunch| TaskLaunch {
+                task_id: launch.task.to_string(),
+                executor_id: launch.executor,
+                name: launch.name,
+                data: launch.data,
+            };
+            let launches: Vec<TaskLaunch> = answer.launches.into_iter().map(launch).collect();
+            let ids = launches.iter().map(|l| (l.task_id.clone(), l.executor_id.clone()));
+            self.tasks.extend(ids);
+            self.decide(Event::LaunchTasks(launches));
+        }
+        self.decide(Event::WaitingTasks(answer.demand.pending_tasks as u64));
+        self.look();
+    }
+
+    /// What the executor says of a task's end it tells the engine itself; what it cannot say is told here.
+    fn task_ended(&mut self, task_id: &str, end: TaskEnd) {
+        self.tasks.remove(task_id);
+        let Ok(task) = task_id.parse::<u64>() else { return };
+        match end {
+            TaskEnd::Finished => {}
+            TaskEnd::Failed(message) => {
+                let engine = self.engine.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(END_PATIENCE).await;
+                    engine.task_ended(task, failed(message, FailureKind::NotCounted));
+                });
+            }
+            TaskEnd::Killed => {
+                let reason = "killed by Mesos".into();
+                self.engine.task_ended(task, TaskOutcome::Killed { reason });
+            }
+            TaskEnd::Lost(reason) => {
+                let kind = if reason.is_failure() {
+                    FailureKind::Counted
+                } else {
+                    FailureKind::NotCounted
+                };
+                let message = format!("its Mesos task was lost: {reason}");
+                self.engine.task_ended(task, failed(message, kind));
+            }
+        }
+        self.look();
+    }
+
+    /// Tells the core which executors must not be ended for want of tasks.
+    async fn check_outputs(&mut self) {
+        let needed = self.engine.needed_executors().await;
+        for id in self.needed.symmetric_difference(&needed).cloned().collect::<Vec<_>>() {
+            let needed = needed.contains(&id);
+            self.decide(Event::MapOutputNeeded { executor_id: id, needed });
+        }
+        self.needed = needed;
+    }
+}
+
+fn failed(message: String, kind: FailureKind) -> TaskOutcome {
+    TaskOutcome::Failed(TaskFailure { message: message.into(), payload: [].into(), kind })
+}
+
+/// Where a master is reached.
+fn address_of(master: &MasterInfo) -> Option<String> {
+    let address = master.address.as_ref()?;
+    let host = address.ip.as_ref().or(address.hostname.as_ref())?;
+    Some(format!("{host}:{}", address.port))
+}
+
+/// What the master's `/slaves` says.
+async fn cluster_view(
+    master: &str,
+    credential: Option<&Credential>,
+) -> anyhow::Result<ClusterView> {
+    let client = reqwest::Client::builder().timeout(CLUSTER_TIMEOUT).build()?;
+    let mut request = client.get(format!("http://{master}/slaves"));
+    if let Some(Credential { principal, secret }) = credential {
+        request = request.basic_auth(principal, Some(secret));
+    }
+    let body = request.send().await?.error_for_status()?.text().await?;
+    Ok(ClusterView::from_slaves_json(&body)?)
+}
+
+pub(super) async fn tear_down(handle: &SchedulerHandle) {
+    if let Err(error) = handle.teardown().await {
+        tracing::warn!(%error, "the framework could not be torn down; the master ends it by its failover timeout");
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,268 @@
+//! "Why is my job waiting?": each situation with its reason on the terminal, in JSON and as a metric.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::cluster::{Cluster, Layout, get_json, wait_for};
+use crate::run::{err, script};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Flags of the application, the reason's name, and words of the line on the terminal.
+struct Situation {
+    flags: &'static [&'static str],
+    reason: &'static str,
+    words: &'static str,
+}
+
+/// On two agents of two cpus and 3072 MiB in zone a, one of which is kept for role ops.
+const SITUATIONS: &[Situation] = &[
+    Situation {
+        flags: &["spark.mesos.constraints=zone:b"],
+        reason: "unmet_constraint",
+        words: "lack attribute zone=b",
+    },
+    Situation {
+        flags: &["spark.executor.memory=4g", "spark.mesos.role=ops"],
+        reason: "too_little_memory",
+        words: "MiB of the 4505 MiB wanted",
+    },
+    Situation {
+        flags: &["spark.executor.cores=3", "spark.mesos.role=ops"],
+        reason: "too_few_cpus",
+        words: "of the 3 cpus wanted",
+    },
+    Situation {
+        flags: &["spark.mesos.gpus.max=2", "spark.mesos.executor.gpus=1"],
+        reason: "too_few_gpus",
+        words: "of the 1 GPUs wanted",
+    },
+    Situation {
+        flags: &["spark.blockManager.port=7777"],
+        reason: "no_port",
+        words: "no port from 7777 to 7793",
+    },
+    Situation {
+        flags: &["spark.executor.memory=2500m", "spark.mesos.constraints=kind:kept"],
+        reason: "reserved_for_others",
+        words: "for role ops",
+    },
+    Situation {
+        flags: &["spark.executor.memory=20g", "spark.mesos.constraints=kind:kept"],
+        reason: "too_small",
+        words: "has only",
+    },
+    // The reason and how long it holds.
+    Situation {
+        flags: &["spark.mesos.constraints=kind:kept", "spark.mesos.rejectOfferDuration=99s"],
+        reason: "unmet_constraint",
+        words: "lacks attribute kind=kept (refused for another 9",
+    },
+    // Executors that cannot start, twice on each agent.
+    Situation {
+        flags: &["spark.mesos.executor.home=/nowhere"],
+        reason: "excluded",
+        words: "excluded after executor failures",
+    },
+];
+
+fn layout() -> Layout {
+    Layout::default()
+        .agent(&[
+            "--resources=cpus:2;mem:3072;disk:4096;ports:[31000-31999]",
+            "--attributes=zone:a;kind:free",
+        ])
+        .agent(&[
+            "--resources=cpus(ops):2;mem(ops):3072;disk:4096;ports:[32000-32999]",
+            "--attributes=zone:a;kind:kept",
+        ])
+}
+
+/// An application that asks for executors.
+struct Application {
+    child: Child,
+    said: mpsc::Receiver<String>,
+}
+
+impl Application {
+    fn start(cluster: &Cluster, flags: &[&str]) -> Self {
+        let mut command = script("bin/spark-sql");
+        command.args(["--master", &cluster.master()]);
+        let common = [
+            "spark.ferrospark.localExecution.enabled=false",
+            "spark.ferrospark.waitingReport.delay=1s",
+            "spark.ui.port=0",
+            "spark.ui.showConsoleProgress=false",
+        ];
+        for setting in flags.iter().chain(&common) {
+            command.args(["--conf", setting]);
+        }
+        let child = command
+            .args(["-e", "select count(*) from range(0, 10, 1, 2)"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self::of(child.unwrap())
+    }
+
+    fn of(mut child: Child) -> Self {
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (lines, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // Fails when nobody reads any more.
+                let _ = lines.send(line);
+            }
+        });
+        Self { child, said }
+    }
+
+    /// Reads the terminal up to a line with these words.
+    fn says(&self, words: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let Ok(line) = self.said.recv_timeout(PATIENCE) else {
+                panic!("it never said {words:?} but\n{all}");
+            };
+            if line.contains(words) {
+                return line;
+            }
+            all.push_str(&line);
+            all.push('\n');
+        }
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+        let _ = self.child.wait();
+    }
+}
+
+fn check(cluster: &Cluster, situation: &Situation) {
+    let Situation { flags, reason, words } = situation;
+    let application = Application::start(cluster, flags);
+    let line = application.says(words);
+    assert!(line.contains("waiting for executors of"), "{line}");
+    let (framework, pages) = wait_for(PATIENCE, "the framework", || {
+        let framework = cluster.frameworks().into_iter().next()?;
+        let text = |name: &str| Some(framework[name].as_str()?.to_owned());
+        Some((text("id")?, text("webui_url")?.strip_prefix("http://")?.to_owned()))
+    });
+    let path = format!("/api/v1/applications/{framework}/mesos");
+    wait_for(PATIENCE, &format!("{reason} in {path}"), || {
+        let told = get_json(&pages, &path)?;
+        let causes = told["waiting"]["causes"].as_array()?.clone();
+        let here = causes.iter().any(|cause| cause["reason"] == *reason);
+        (here && told["waiting"]["text"].as_str()?.contains(words)).then_some(())
+    });
+    wait_for(PATIENCE, &format!("{reason} as a metric"), || {
+        let metrics = get_json(&pages, "/metrics/json")?;
+        let gauge = format!("{framework}.driver.mesos.waiting.{reason}");
+        (metrics["gauges"][gauge]["value"].as_f64()? >= 1.0).then_some(())
+    });
+    drop(application);
+    wait_for(PATIENCE, "the framework to be gone", || {
+        cluster.frameworks().is_empty().then_some(())
+    });
+}
+
+fn all_situations(cluster: &Cluster) {
+    for situation in SITUATIONS {
+        check(cluster, situation);
+    }
+    in_use(cluster);
+}
+
+/// Asks for executors and keeps them.
+const HOLDER: &str = r"
+import time
+from pyspark.sql import SparkSession
+SparkSession.builder.getOrCreate().range(0, 10, 1, 2).count()
+time.sleep(600)
+";
+
+/// Another application has all there is.
+fn in_use(cluster: &Cluster) {
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path().join("holder.py");
+    std::fs::write(&app, HOLDER).unwrap();
+    let child = script("bin/spark-submit")
+        .args(["--master", &cluster.master(), "--conf", "spark.mesos.role=ops"])
+        // With its overhead all the memory of an agent, so that nothing is left to offer.
+        .args(["--executor-memory", "2688m"])
+        .args(crate::run::ON_EXECUTORS)
+        .arg(&app)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let holder = Application::of(child.unwrap());
+    wait_for(PATIENCE, "the other application's executors", || {
+        let frameworks = cluster.frameworks();
+        let tasks = frameworks.first()?["tasks"].as_array()?.clone();
+        (tasks.len() == 2).then_some(())
+    });
+    let application = Application::start(cluster, &[]);
+    application.says("in use");
+    drop(application);
+    drop(holder);
+    wait_for(PATIENCE, "the frameworks to be gone", || {
+        cluster.frameworks().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn our_cluster_says_why() {
+    all_situations(&Cluster::ours_with(&layout()));
+}
+
+#[test]
+fn genuine_mesos_says_why() {
+    if let Some(cluster) = Cluster::genuine_with(&layout()) {
+        all_situations(&cluster);
+    }
+}
+
+#[test]
+fn no_agents_is_a_reason() {
+    let situation =
+        Situation { flags: &[], reason: "no_agents", words: "the cluster has no agents" };
+    check(&Cluster::ours_with(&Layout::default()), &situation);
+}
+
+#[test]
+fn a_wrong_secret_is_told_before_anything_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    std::fs::write(&credentials, "me right\n").unwrap();
+    let layout = Layout::even(1, 1)
+        .master(&format!("--credentials={}", credentials.display()))
+        .master("--authenticate_http_frameworks=true");
+    let cluster = Cluster::ours_with(&layout);
+    let run = |secret: &[&str]| {
+        let mut command = script("bin/spark-sql");
+        command.args(["--master", &cluster.master()]).args(crate::run::ON_EXECUTORS);
+        for setting in secret {
+            command.args(["--conf", setting]);
+        }
+        command.args(["-e", "select count(*) from range(0, 10, 1, 2)"]).output().unwrap()
+    };
+    let right = run(&["spark.mesos.principal=me", "spark.mesos.secret=right"]);
+    crate::run::succeeded(&right);
+    for secret in [&[][..], &["spark.mesos.principal=me", "spark.mesos.secret=wrong"]] {
+        let output = run(secret);
+        assert!(!output.status.success());
+        assert!(
+            err(&output).contains("spark.mesos.principal and spark.mesos.secret"),
+            "{}",
+            err(&output)
+        );
+    }
+}

@@ -1,0 +1,355 @@
+"""Real runs against real clusters: placement, roles, authentication, packages, and what dies in mid-query.
+
+    run.py [--clusters ours,genuine] [--modes coarse,fine] [SCENARIO...]
+
+Prints one JSON line per run; fails if one is not as it should be.
+"""
+
+import http.server
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from clusters import HOME, KINDS, PROGRAM, submit, wait_for  # noqa: E402
+
+AGENTS = [
+    ["--resources=cpus:3;mem:3072;disk:4096;ports:[31000-31999]", "--attributes=zone:a;rack:r1"],
+    ["--resources=cpus:3;mem:3072;disk:4096;ports:[32000-32999]", "--attributes=zone:b;rack:r1"],
+]
+COMMON = [
+    "spark.ferrospark.localExecution.enabled=false", "spark.executor.memory=1g", "spark.ui.showConsoleProgress=false",
+    "spark.ui.port=0", "spark.ferrospark.waitingReport.delay=1s", "spark.sql.shuffle.partitions=40",
+]
+MODES = {
+    "coarse": ["spark.cores.max=2", "spark.executor.cores=1"],
+    "fine": ["spark.mesos.coarse=false", "spark.cores.max=6"],
+}
+# Says when it has begun, and whether the answer is right.
+QUERY = """
+import sys, time
+from pyspark.sql import SparkSession, functions as F
+spark = SparkSession.builder.getOrCreate()
+parts, rows = int(sys.argv[1]), int(sys.argv[2])
+def ask(rows):
+    df = spark.range(0, rows, 1, parts).withColumn("k", F.col("id") * 2654435761 % 100003)
+    grouped = df.groupBy("k").agg(F.count("*").alias("n"), F.sum("id").alias("s"))
+    return tuple(grouped.groupBy((F.col("k") % 10).alias("d")).agg(F.sum("n").alias("n"), F.sum("s").alias("s"))
+                 .agg(F.sum("n"), F.sum("s"), F.count("*")).collect()[0])
+print("begun", flush=True)
+right = ask(rows) == (rows, rows * (rows - 1) // 2, 10)
+print("right" if right else "wrong", flush=True)
+time.sleep(float(sys.argv[3]) if len(sys.argv) > 3 else 0)
+"""
+SMALL, LARGE = ("8", "100000"), ("200", "40000000")
+
+
+class Application:
+    """One run of the query."""
+
+    all = []
+
+    def __init__(self, cluster, mode, folder, size=SMALL, settings=(), linger=0, environment=None):
+        self.cluster = cluster
+        script = Path(folder) / "query.py"
+        script.write_text(QUERY)
+        self.said = open(Path(folder) / f"said-{time.monotonic_ns()}", "w+")
+        self.process = submit(
+            cluster, [*COMMON, *MODES[mode], *settings], script, *size, linger,
+            stdout=subprocess.PIPE, stderr=self.said, env=environment,
+        )
+        self.all.append(self)
+
+    def line(self, wanted, limit=180):
+        """Waits for a line on standard output."""
+        found = []
+        reader = threading.Thread(target=lambda: found.append(self.process.stdout.readline()), daemon=True)
+        reader.start()
+        reader.join(limit)
+        assert found and found[0].strip() == wanted, f"expected {wanted!r}, not {found}: {self.errors()[-2000:]}"
+
+    def errors(self):
+        self.said.flush()
+        return Path(self.said.name).read_text()
+
+    def framework(self):
+        return wait_for("the framework", lambda: next(iter(self.cluster.frameworks()), None))
+
+    def holding(self, count):
+        """Waits until it holds so many executors; answers where they are."""
+        def agents():
+            framework = next(iter(self.cluster.frameworks()), {})
+            key = "executors" if framework.get("executors") else "tasks"
+            held = {one["slave_id"] for one in framework.get(key, []) if one.get("state", "TASK_RUNNING") == "TASK_RUNNING"}
+            return sorted(held) if len(held) >= count else None
+        return wait_for(f"executors on {count} agents", agents)
+
+    def end(self, limit=180):
+        out = self.process.communicate(timeout=limit)[0]
+        return self.process.returncode, out
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def executors_of(framework):
+    """Processes of our program that serve this application."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            exe = os.readlink(process / "exe")
+        except OSError:
+            continue
+        if process.name.isdigit() and framework.encode() in words and exe.endswith("ferrospark"):
+            found.append(int(process.name))
+    return found
+
+
+def attributes(cluster):
+    return {slave["id"]: slave["attributes"] for slave in cluster.get("/slaves")["slaves"]}
+
+
+def plain(cluster, mode, folder):
+    application = Application(cluster, mode, folder)
+    code, out = application.end()
+    assert code == 0 and out.split() == ["begun", "right"], application.errors()
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+
+
+def constraints(cluster, mode, folder):
+    """Constraints that hit one agent, none, both."""
+    for constraint, wanted in ("zone:b", {"b"}), ("rack:r1", {"a", "b"}):
+        application = Application(cluster, mode, folder, settings=[f"spark.mesos.constraints={constraint}"], linger=600)
+        application.line("begun")
+        application.line("right")
+        zones = {attributes(cluster)[agent]["zone"] for agent in application.holding(len(wanted))}
+        application.stop()
+        assert zones == wanted, f"{constraint}: executors in {zones}"
+        wait_for("the framework to be gone", lambda: not cluster.frameworks())
+    application = Application(cluster, mode, folder, settings=["spark.mesos.constraints=zone:c"])
+    wait_for("the reason", lambda: "2 agents: 2 lack attribute zone=c" in application.errors())
+    assert not cluster.get("/state")["frameworks"][0]["tasks"]
+    application.stop()
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+
+
+def roles(cluster, mode, folder):
+    """Resources reserved for a role: taken first by it, by nobody else."""
+    application = Application(cluster, mode, folder, settings=["spark.mesos.role=ops"], linger=600)
+    application.line("begun")
+    application.line("right")
+    application.holding(2)
+    framework = application.framework()
+    used = framework["used_resources"] if "used_resources" in framework else framework["resources"]
+    assert used["cpus"] >= 2, used
+    application.stop()
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+    application = Application(cluster, mode, folder, settings=["spark.mesos.role=others", "spark.mesos.constraints=kind:kept"])
+    wait_for("the reason", lambda: re.search("1 keeps all but .* for role ops", application.errors()))
+    application.stop()
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+
+
+def authentication(cluster, mode, folder):
+    """Right, wrong and missing secret; from a property, a file, the environment."""
+    secret = Path(folder) / "secret"
+    secret.write_text("right")
+    right = [
+        (["spark.mesos.principal=me", "spark.mesos.secret=right"], {}),
+        (["spark.mesos.principal=me", f"spark.mesos.secret.file={secret}"], {}),
+        ([], {"SPARK_MESOS_PRINCIPAL": "me", "SPARK_MESOS_SECRET": "right"}),
+    ]
+    for settings, variables in right:
+        application = Application(cluster, mode, folder, settings=settings, environment={**os.environ, **variables})
+        code, out = application.end()
+        assert code == 0 and "right" in out.split(), application.errors()
+    for settings in [], ["spark.mesos.principal=me", "spark.mesos.secret=wrong"]:
+        application = Application(cluster, mode, folder, settings=settings)
+        code, _ = application.end()
+        assert code != 0 and "spark.mesos.principal and spark.mesos.secret" in application.errors(), application.errors()
+
+
+def package(cluster, mode, folder):
+    """`spark.executor.uri` over HTTP, and no program of ours where the agents would look for it."""
+    version = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[1].strip(",")
+    subprocess.run([HOME / "tools/dist", os.path.realpath(PROGRAM), version], check=True, stdout=subprocess.DEVNULL)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=HOME / "dist")
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        uri = f"http://127.0.0.1:{server.server_port}/ferrospark-{version}.tgz"
+        settings = [f"spark.executor.uri={uri}", "spark.mesos.executor.home=/nowhere", "spark.mesos.fetcherCache.enable=true"]
+        application = Application(cluster, mode, folder, settings=settings, linger=600)
+        application.line("begun")
+        application.line("right")
+        programs = {os.readlink(f"/proc/{pid}/exe") for pid in executors_of(application.framework()["id"])}
+        assert programs and all(f"/ferrospark-{version}/libexec/" in program for program in programs), programs
+        application.stop()
+        wait_for("the framework to be gone", lambda: not cluster.frameworks())
+        application = Application(cluster, mode, folder, settings=[settings[0].replace(".tgz", ".missing.tgz")])
+        wait_for("the word of a package that is not there", lambda: "is lost" in application.errors())
+        application.stop()
+    finally:
+        server.shutdown()
+
+
+def kill_executor(cluster, mode, folder):
+    application = Application(cluster, mode, folder, LARGE)
+    application.line("begun")
+    application.holding(2)
+    time.sleep(1)
+    os.kill(executors_of(application.framework()["id"])[0], signal.SIGKILL)
+    code, out = application.end()
+    assert code == 0 and "right" in out.split(), application.errors()
+    assert "is lost" in application.errors(), "no executor was lost"
+
+
+def kill_agent(cluster, mode, folder):
+    application = Application(cluster, mode, folder, LARGE)
+    application.line("begun")
+    application.holding(2)
+    time.sleep(1)
+    cluster.kill("agent-0")
+    try:
+        code, out = application.end()
+        assert code == 0 and "right" in out.split(), application.errors()
+    finally:
+        cluster.start_agent(0)
+
+
+def kill_master(cluster, mode, folder):
+    """Within the failover timeout: nothing is lost."""
+    application = Application(cluster, mode, folder, LARGE)
+    application.line("begun")
+    application.holding(2)
+    identity = application.framework()["id"]
+    before = set(executors_of(identity))
+    time.sleep(1)
+    cluster.kill("master")
+    time.sleep(2)
+    cluster.start_master()
+    code, out = application.end()
+    assert code == 0 and "right" in out.split(), application.errors()
+    lost = "is lost" in application.errors()
+    return {"executors_lost": lost, "executors_before": len(before)}
+
+
+def kill_master_late(cluster, mode, folder):
+    """After the failover timeout the driver still comes back: a restarted master has no timeout running."""
+    application = Application(cluster, mode, folder, LARGE, settings=["spark.mesos.driver.failoverTimeout=2"])
+    application.line("begun")
+    application.holding(2)
+    time.sleep(0.5)
+    cluster.kill("master")
+    time.sleep(6)
+    cluster.start_master()
+    code, out = application.end()
+    return {"code": code, "right": "right" in out.split(), "lost": "is lost" in application.errors()}
+
+
+def kill_driver(cluster, mode, folder):
+    """Executors end within 10 s, the framework by its timeout, and nothing of theirs stays on disk."""
+    local = Path(folder) / "local"
+    local.mkdir(exist_ok=True)
+    settings = ["spark.mesos.driver.failoverTimeout=5", f"spark.executorEnv.SPARK_LOCAL_DIRS={local}"]
+    application = Application(cluster, mode, folder, LARGE, settings=settings)
+    application.line("begun")
+    application.holding(2)
+    time.sleep(1)
+    identity = application.framework()["id"]
+    for pid in drivers(application.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    started = time.monotonic()
+    wait_for("the executors to end", lambda: not executors_of(identity), 10)
+    took = time.monotonic() - started
+    wait_for("the framework to end", lambda: not cluster.frameworks(), 30)
+    left = [path for path in local.rglob("*") if path.is_file()]
+    application.process.wait()
+    assert not left, f"left on disk: {left[:5]}"
+    return {"executors_gone_after": round(took, 2)}
+
+
+def drivers(pid):
+    """The process and what descends from it."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in children.read_text().split()]
+            except OSError:
+                pass
+    return found
+
+
+KEPT = [
+    ["--resources=cpus(ops):3;mem(ops):3072;disk:4096;ports:[31000-31999]", "--attributes=kind:kept"],
+    ["--resources=cpus:3;mem:3072;disk:4096;ports:[32000-32999]", "--attributes=kind:free"],
+]
+SCENARIOS = {
+    "plain": plain, "constraints": constraints, "roles": roles, "authentication": authentication, "package": package,
+    "kill-executor": kill_executor, "kill-agent": kill_agent, "kill-master": kill_master,
+    "kill-master-late": kill_master_late, "kill-driver": kill_driver,
+}
+
+
+def cluster_for(scenario, kind, folder):
+    if scenario == "roles":
+        return KINDS[kind](folder, KEPT)
+    if scenario == "authentication":
+        credentials = Path(folder) / "credentials"
+        credentials.write_text("me right\n")
+        return KINDS[kind](folder, AGENTS, [f"--credentials={credentials}", "--authenticate_http_frameworks=true"] + (
+            ["--http_framework_authenticators=basic"] if kind == "genuine" else []))
+    return KINDS[kind](folder, AGENTS)
+
+
+def main():
+    words, kinds, modes = sys.argv[1:], list(KINDS), list(MODES)
+    chosen = []
+    while words:
+        word = words.pop(0)
+        if word == "--clusters":
+            kinds = words.pop(0).split(",")
+        elif word == "--modes":
+            modes = words.pop(0).split(",")
+        else:
+            chosen.append(word)
+    bad = 0
+    for kind in kinds:
+        for scenario in chosen or SCENARIOS:
+            for mode in modes:
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                    cluster, started = None, time.monotonic()
+                    try:
+                        cluster = cluster_for(scenario, kind, folder)
+                        more, ok = SCENARIOS[scenario](cluster, mode, folder) or {}, True
+                    except Exception as error:  # one run must not keep the others from running
+                        more, ok = {"error": f"{type(error).__name__}: {error}"[-1500:]}, False
+                    finally:
+                        while Application.all:
+                            Application.all.pop().stop()
+                        if cluster:
+                            cluster.stop()
+                    bad += not ok
+                    line = {"suite": "offers-real", "scenario": scenario, "cluster": kind, "mode": mode, "right": ok}
+                    print(json.dumps({**line, "seconds": round(time.monotonic() - started, 1), **more}), flush=True)
+    sys.exit(1 if bad else 0)
+
+
+main()
