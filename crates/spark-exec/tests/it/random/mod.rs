@@ -58,6 +58,8 @@ pub(crate) async fn run(seeds: std::ops::Range<u64>) -> Report {
             cores: 2,
             hostname: "127.0.0.1".to_owned(),
             bind_address: "127.0.0.1".to_owned(),
+            block_port: 0,
+            advertised_port: None,
             secret: "s3cret".to_owned(),
             memory_bytes: None,
             local_dirs: vec![directory.path().to_owned()],
