@@ -15,6 +15,10 @@ use crate::core::{Ending, Event, LaunchSpec, Limitation, Limits, RecoveredContai
 /// tells nobody else of its end.
 const LIFE_CHECK: Duration = Duration::from_millis(50);
 
+/// After memory has run out it is looked so often for the kill; later ones are seen each second.
+const KILL_CHECKS: u32 = 20;
+const KILL_CHECK_PAUSE: Duration = Duration::from_millis(5);
+
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Fetches, starts, waits and cleans up.
@@ -152,12 +156,18 @@ async fn watch(
             status = &mut exit => break status,
             Some(order) = orders.recv() => obey(order, &tree).await,
             () = memory_event(memory.as_ref()) => {
-                // One process is dead; the others are not to go on without it.
-                if tree.group.as_ref().is_some_and(|group| group.memory_kills() > 0) {
-                    tree.signal(Signal::Kill).await;
+                // The kernel tells that memory has run out a moment before it kills.
+                for _ in 0..KILL_CHECKS {
+                    if end_if_killed(&tree).await {
+                        break;
+                    }
+                    tokio::time::sleep(KILL_CHECK_PAUSE).await;
                 }
             }
-            _ = rotation.tick() => machine.rotation.apply(&tree.sandbox).await,
+            _ = rotation.tick() => {
+                end_if_killed(&tree).await;
+                machine.rotation.apply(&tree.sandbox).await;
+            }
         }
     };
     drop(memory);
@@ -168,6 +178,16 @@ async fn watch(
         group.remove().await;
     }
     Ending { status, limitation }
+}
+
+/// Ends a container of which the kernel killed a process for want of memory: the others are not to go
+/// on without it.
+async fn end_if_killed(tree: &Tree) -> bool {
+    let killed = tree.group.as_ref().is_some_and(|group| group.memory_kills() > 0);
+    if killed {
+        tree.signal(Signal::Kill).await;
+    }
+    killed
 }
 
 async fn memory_event(watch: Option<&MemoryWatch>) {
