@@ -34,7 +34,7 @@ impl Slots {
     }
 
     /// What to offer the engine now; empty if its answer would be the same as before.
-    pub(super) fn to_offer(&mut self, task_cpus: u64) -> Vec<OfferedCores> {
+    pub(super) fn take_offers(&mut self, task_cpus: u64) -> Vec<OfferedCores> {
         if !std::mem::take(&mut self.changed) {
             return Vec::new();
         }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn offered(slots: &mut Slots) -> Vec<(String, u32)> {
-        slots.to_offer(2).into_iter().map(|offer| (offer.executor, offer.cores)).collect()
+        slots.take_offers(2).into_iter().map(|offer| (offer.executor, offer.cores)).collect()
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Work {
             };
             // What came meanwhile belongs together: tasks that ended together are replaced together.
             if let ControlFlow::Break(message) =
-                flow.is_continue().then(|| self.drain()).unwrap_or(flow)
+                if flow.is_continue() { self.drain() } else { flow }
             {
                 return self.end(&message);
             }
@@ -439,7 +439,7 @@ impl Work {
 
     /// Lays waiting tasks on the slots there are.
     async fn lay_tasks(&mut self) {
-        let offers = self.slots.to_offer(self.task_cpus);
+        let offers = self.slots.take_offers(self.task_cpus);
         if offers.is_empty() {
             return;
         }
