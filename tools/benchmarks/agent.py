@@ -153,7 +153,7 @@ def executor():
         if event["type"] == "LAUNCH":
             for state in ("TASK_RUNNING", "TASK_FINISHED"):
                 status = {"task_id": event["launch"]["task"]["task_id"], "state": state, "source": "SOURCE_EXECUTOR",
-                          "uuid": base64.b64encode(os.urandom(16)).decode(), **ids}
+                          "uuid": base64.b64encode(os.urandom(16)).decode(), "timestamp": time.time(), **ids}
                 del status["framework_id"]
                 calls.call(EXECUTOR, {**ids, "type": "UPDATE", "update": {"status": status}})
 
