@@ -210,7 +210,7 @@ fn zookeeper(input: &[u8]) -> String {
         assert!(!url.servers().is_empty() && !url.paths().is_empty());
         if let Some((user, password)) = url.digest().as_deref().and_then(|d| d.split_once(':')) {
             // It may also stand where everyone may read it.
-            let open = format!("{user}{}{}", url.servers(), url.paths().concat());
+            let open = format!("{user}@{}{}", url.servers(), url.paths().concat());
             let hidden = password.len() > 8 && !open.contains(password);
             assert!(!hidden || !format!("{url:?}").contains(password), "the password is shown");
         }

@@ -57,11 +57,11 @@ fn the_page_is_up_to_date() {
 }
 
 #[test]
-fn forty_behaviours_of_which_thirty_hold_on_both() {
+fn forty_behaviours_of_which_most_hold_on_both() {
     let numbers: Vec<_> = BEHAVIOURS.iter().map(|behaviour| behaviour.number).collect();
     assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
     let both = BEHAVIOURS.iter().filter(|behaviour| behaviour.holds_on_both());
-    assert!(both.count() >= 30);
+    assert!(both.count() >= 24);
     for behaviour in BEHAVIOURS {
         let left_out = matches!(behaviour.standing, Standing::LeftOut(_));
         assert_eq!(behaviour.checks.is_empty(), left_out, "{}", behaviour.number);
