@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[2]
@@ -67,8 +68,8 @@ class Connection:
     def call(self, path, call, headers=()):
         self.send(path, call, headers)
         status, answer = self.answer()
-        self.file.read(int(answer.get("content-length", 0)))
-        assert status == 202, (status, call)
+        said = self.file.read(int(answer.get("content-length", 0)))
+        assert status == 202, (status, said, call)
 
     def records(self):
         """Events of a subscription whose head has been read."""
@@ -153,7 +154,7 @@ def executor():
         if event["type"] == "LAUNCH":
             for state in ("TASK_RUNNING", "TASK_FINISHED"):
                 status = {"task_id": event["launch"]["task"]["task_id"], "state": state, "source": "SOURCE_EXECUTOR",
-                          "uuid": base64.b64encode(os.urandom(16)).decode(), "timestamp": time.time(), **ids}
+                          "uuid": base64.b64encode(uuid.uuid4().bytes).decode(), **ids}
                 del status["framework_id"]
                 calls.call(EXECUTOR, {**ids, "type": "UPDATE", "update": {"status": status}})
 
