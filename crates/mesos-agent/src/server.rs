@@ -4,38 +4,20 @@ mod executor_api;
 mod files;
 mod views;
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::ALLOW;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use mesos_http::Limits;
+pub(crate) use mesos_http::{Body, text, typed};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::service::{Input, ServiceHandle};
-
-/// Body of an answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// Pause after a failed accept, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who connects and asks nothing, or stops in the middle of a question, is cut off.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Connections at a time; each executor has two.
-const MAXIMUM_CONNECTIONS: usize = 8192;
 
 /// What every request may need.
 #[derive(Debug)]
@@ -54,55 +36,18 @@ impl Server {
     }
 }
 
+/// Connections at a time; each executor has two.
+const MAXIMUM_CONNECTIONS: usize = 8192;
+
 /// Accepts connections until told to stop.
 pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
-    let places = Arc::new(Semaphore::new(MAXIMUM_CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = server.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    tracing::warn!(%peer, "too many connections; one more refused");
-                    continue;
-                };
-                let server_of_connection = Arc::clone(&server);
-                server.tasks.spawn(async move {
-                    connection(socket, server_of_connection).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(socket: TcpStream, server: Arc<Server>) {
-    // Small records must not wait for each other.
-    let _ = socket.set_nodelay(true);
-    let stopping = server.stopping.clone();
-    let service = service_fn(move |request| {
+    let limits = Limits { connections: MAXIMUM_CONNECTIONS, ..Limits::default() };
+    let (stopping, tasks) = (server.stopping.clone(), server.tasks.clone());
+    let answer = move |request| {
         let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(route(request, &server).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .title_case_headers(true)
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(socket), service);
-    tokio::select! {
-        () = stopping.cancelled() => {}
-        ended = connection => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
-            }
-        }
-    }
+        async move { route(request, &server).await }
+    };
+    mesos_http::serve(listener, limits, stopping, tasks, answer).await;
 }
 
 async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
@@ -139,20 +84,7 @@ async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Bod
 
 /// An answer in JSON.
 pub(crate) fn json(value: &serde_json::Value) -> Response<Body> {
-    typed(StatusCode::OK, "application/json", Bytes::from(value.to_string()))
-}
-
-/// An answer in plain text.
-pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
-    typed(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
-}
-
-/// An answer of some type.
-pub(crate) fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
-    let mut answer = Response::new(Full::new(body).boxed_unsync());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    answer
+    typed(StatusCode::OK, "application/json", value.to_string())
 }
 
 /// 405, naming what is allowed.

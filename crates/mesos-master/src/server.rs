@@ -11,20 +11,15 @@ mod scheduler_api;
 pub(crate) mod state;
 pub(crate) mod views;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
+use http::header::{ALLOW, LOCATION};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use mesos_http::Limits;
+pub(crate) use mesos_http::{Body, read_body, text, typed};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,15 +31,6 @@ use crate::core::Snapshot;
 use crate::election::Leader;
 use crate::options::MasterOptions;
 use crate::service::{Input, ServiceHandle};
-
-/// Body of an answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// Largest request; an ACCEPT with thousands of tasks fits.
-const MAXIMUM_REQUEST_BYTES: usize = 64 * 1024 * 1024;
-
-/// Pause after a failed accept, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every request may need.
 #[derive(Debug)]
@@ -74,45 +60,12 @@ impl Server {
 
 /// Accepts connections until told to stop.
 pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
-    loop {
-        let accepted = tokio::select! {
-            () = server.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((socket, _peer)) => {
-                let server_of_connection = Arc::clone(&server);
-                server.tasks.spawn(connection(socket, server_of_connection));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(socket: TcpStream, server: Arc<Server>) {
-    // Small records must not wait for each other.
-    let _ = socket.set_nodelay(true);
-    let stopping = server.stopping.clone();
-    let service = service_fn(move |request| {
+    let (stopping, tasks) = (server.stopping.clone(), server.tasks.clone());
+    let answer = move |request| {
         let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(route(request, &server).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        // As Mesos writes them; some old clients look for them so.
-        .title_case_headers(true)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    tokio::select! {
-        () = stopping.cancelled() => {}
-        ended = connection => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
-            }
-        }
-    }
+        async move { route(request, &server).await }
+    };
+    mesos_http::serve(listener, Limits::default(), stopping, tasks, answer).await;
 }
 
 async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
@@ -186,42 +139,6 @@ fn not_leading(path: &str, uri: &http::Uri, server: &Server) -> Option<Response<
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let prefix = if path.is_empty() { "" } else { "/master" };
     Some(redirect_to(&format!("{base}{prefix}{path}{query}")))
-}
-
-/// Reads a request's body, or says why not.
-pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, Response<Body>> {
-    match Limited::new(body, MAXIMUM_REQUEST_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => {
-            Err(text(StatusCode::BAD_REQUEST, &format!("cannot read the request's body: {error}")))
-        }
-    }
-}
-
-/// An answer in plain text.
-pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
-    typed(status, "text/plain; charset=utf-8", text.to_owned())
-}
-
-/// An answer of some type.
-pub(crate) fn typed(
-    status: StatusCode,
-    content_type: &'static str,
-    body: String,
-) -> Response<Body> {
-    typed_bytes(status, content_type, Bytes::from(body))
-}
-
-/// An answer of some type, in bytes.
-pub(crate) fn typed_bytes(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Bytes,
-) -> Response<Body> {
-    let mut answer = Response::new(Full::new(body).boxed_unsync());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    answer
 }
 
 /// 405, naming what is allowed.

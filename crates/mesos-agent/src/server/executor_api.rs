@@ -2,18 +2,18 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited, StreamBody};
+use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use mesos_api::executor::Call;
 use mesos_api::executor::call::Type;
 use mesos_api::json::JsonValue as _;
 use mesos_api::prost::Message as _;
+use mesos_http::read_body;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -23,12 +23,6 @@ use crate::service::{Format, Input, OUTPUT_QUEUE};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
-
-/// Largest request; an update with much data fits.
-const MAXIMUM_REQUEST_BYTES: usize = 64 * 1024 * 1024;
-
-/// A request's body arrives within this time.
-const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) async fn handle(request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
     match answer(request, server).await {
@@ -45,13 +39,7 @@ async fn answer(
     }
     let (head, body) = request.into_parts();
     let format = content_format(&head.headers)?;
-    let body = Limited::new(body, MAXIMUM_REQUEST_BYTES).collect();
-    let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
-    let late = |_| text(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time");
-    let body = body
-        .map_err(late)?
-        .map_err(|error| bad(&format!("cannot read the request's body: {error}")))?;
-    let call = decode(format, &body.to_bytes())?;
+    let call = decode(format, &read_body(body).await?)?;
     validate(&call)
         .map_err(|problem| bad(&format!("Failed to validate executor::Call: {problem}")))?;
     if call.r#type() == Type::Subscribe {

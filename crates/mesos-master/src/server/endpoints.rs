@@ -11,9 +11,7 @@ use mesos_api::{AgentId, FrameworkId, Resources, WeightInfo, WireFormat};
 use serde_json::{Value, json};
 
 use super::operator_api::operate;
-use super::{
-    Body, Server, files, method_not_allowed, read_body, state, text, typed, typed_bytes, views,
-};
+use super::{Body, Server, files, method_not_allowed, read_body, state, text, typed, views};
 use crate::core::{Operation, Snapshot};
 use crate::service::Input;
 
@@ -61,11 +59,11 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
 /// JSON, or a call of a function with it.
 fn wrapped(json: &[u8], function: Option<&str>) -> Response<Body> {
     match function {
-        None => typed_bytes(StatusCode::OK, "application/json", Bytes::copy_from_slice(json)),
+        None => typed(StatusCode::OK, "application/json", Bytes::copy_from_slice(json)),
         // Only a plain name may become code in a page.
         Some(name) if name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)) => {
             let call = [name.as_bytes(), b"(", json, b");"].concat();
-            typed_bytes(StatusCode::OK, "text/javascript", call.into())
+            typed(StatusCode::OK, "text/javascript", call)
         }
         Some(_) => text(StatusCode::BAD_REQUEST, "jsonp takes the name of a function"),
     }
@@ -128,7 +126,7 @@ fn file(
                 let (_, part) = files::read(wanted, offset, None, server)?;
                 if part.is_empty() {
                     let octets = "application/octet-stream";
-                    return Ok(super::typed_bytes(StatusCode::OK, octets, all.into()));
+                    return Ok(super::typed(StatusCode::OK, octets, all));
                 }
                 offset += part.len() as u64;
                 all.extend(part);

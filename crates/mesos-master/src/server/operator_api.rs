@@ -19,7 +19,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::scheduler_api::{JSON, PROTOBUF, accepted_format, bad, content_format, respond};
-use super::{Body, Server, files, method_not_allowed, read_body, text, typed_bytes, views};
+use super::{Body, Server, files, method_not_allowed, read_body, text, typed, views};
 use crate::core::{Operation, Snapshot};
 use crate::messages;
 use crate::service::{Format, Input, OUTPUT_QUEUE, ascii_json};
@@ -246,7 +246,7 @@ async fn question(
     });
     let stopping = |_| text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
     let (content_type, body) = made.await.map_err(stopping)??;
-    Ok(typed_bytes(StatusCode::OK, content_type, body))
+    Ok(typed(StatusCode::OK, content_type, body))
 }
 
 fn message(call: &Call, snapshot: &Snapshot, server: &Server) -> Result<Message, Response<Body>> {
