@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicU64;
 use mesos_api::json::JsonValue as _;
 use mesos_api::resources::{ParseError, parse_attributes};
 use mesos_api::{AgentId, AgentInfo};
+use mesos_client::{AddressError, MasterLocation};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -45,8 +46,8 @@ pub(crate) const MESOS_VERSION: &str = "1.11.0";
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The master's address has another form.
-    #[error("master {0:?} is not host:port")]
-    Master(String),
+    #[error("cannot read --master: {0}")]
+    Master(#[from] AddressError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}; choose another with --ip and --port")]
     Listen {
@@ -179,13 +180,14 @@ impl Drop for AgentHandle {
 /// # Errors
 /// [`StartError`] if a flag, the address or the folder cannot be used.
 pub async fn start(mut options: AgentOptions) -> Result<AgentHandle, StartError> {
+    let master = MasterLocation::parse(&options.master)?;
     options.work_dir = absolute(&options.work_dir)?;
     let paths = Paths::of(&options.work_dir);
     let wanted = SocketAddr::new(options.ip, options.port);
     let listen = |source| StartError::Listen { address: wanted, source };
     let listener = TcpListener::bind(wanted).await.map_err(listen)?;
     let addr = listener.local_addr().map_err(listen)?;
-    let settings = settings(&options, addr).await?;
+    let settings = settings(&options, &master, addr).await?;
     let recovered = recover(&options, &settings, &paths)?;
     let machine = Machine {
         spawner: Spawner::start().map_err(StartError::Spawner)?,
@@ -225,7 +227,7 @@ pub async fn start(mut options: AgentOptions) -> Result<AgentHandle, StartError>
         interval: options.disk_watch_interval,
     };
     tasks.spawn(gc::run(sandboxes, gc, handle.clone(), stopping.clone()));
-    tasks.spawn(link::keep(options.master, handle.0.clone(), stopping.clone(), relink));
+    tasks.spawn(link::keep(master, handle.0.clone(), stopping.clone(), relink));
     Ok(AgentHandle { addr, service: handle, registration, stopping, tasks })
 }
 
@@ -349,20 +351,18 @@ fn absolute(work_dir: &Path) -> Result<PathBuf, StartError> {
     work_dir.canonicalize().map_err(told)
 }
 
-async fn settings(options: &AgentOptions, bound: SocketAddr) -> Result<Settings, StartError> {
-    let valid = options.master.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
-    });
-    if !valid {
-        return Err(StartError::Master(options.master.clone()));
-    }
+async fn settings(
+    options: &AgentOptions,
+    master: &MasterLocation,
+    bound: SocketAddr,
+) -> Result<Settings, StartError> {
     let flag = |flag| move |source| StartError::Flag { flag, source };
     let resources =
         detect::resources(options.resources.as_deref(), &options.default_role, &options.work_dir)
             .map_err(flag("resources"))?;
     let attributes = parse_attributes(options.attributes.as_deref().unwrap_or_default())
         .map_err(flag("attributes"))?;
-    let ip = advertised_ip(options, bound).await;
+    let ip = advertised_ip(options, master, bound).await;
     let hostname = options.hostname.clone().unwrap_or_else(|| own_name(ip));
     let port = options.advertise_port.unwrap_or(bound.port());
     Ok(Settings {
@@ -391,14 +391,18 @@ async fn settings(options: &AgentOptions, bound: SocketAddr) -> Result<Settings,
     })
 }
 
-async fn advertised_ip(options: &AgentOptions, bound: SocketAddr) -> IpAddr {
+async fn advertised_ip(
+    options: &AgentOptions,
+    master: &MasterLocation,
+    bound: SocketAddr,
+) -> IpAddr {
     if let Some(ip) = options.advertise_ip {
         return ip;
     }
     if !bound.ip().is_unspecified() {
         return bound.ip();
     }
-    let towards = link::address_towards(&options.master).await;
+    let towards = link::address_towards(master).await;
     towards.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
 }
 

@@ -1,4 +1,4 @@
-//! The connection to the master: dialled, upgraded, kept, and dialled again.
+//! The connection to the leading master: dialled, upgraded, kept, and dialled again.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use mesos_api::agent_protocol::{AGENT_PATH, ToAgent, UPGRADE_PROTOCOL};
 use mesos_api::prost::Message as _;
 use mesos_api::recordio::Decoder;
+use mesos_client::{Detection, MasterDetector, MasterLocation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -50,37 +51,92 @@ pub(crate) enum DialError {
     Elsewhere { master: String, leader: String },
 }
 
+/// Who knows where the leading master is.
+enum Lookout {
+    /// A master, which sends us to the leader if it does not lead.
+    Address(String),
+    ZooKeeper(MasterDetector),
+}
+
+impl Lookout {
+    fn new(master: MasterLocation) -> Self {
+        match master {
+            MasterLocation::Address(address) => Self::Address(address.to_string()),
+            MasterLocation::ZooKeeper(url) => Self::ZooKeeper(MasterDetector::start(url)),
+        }
+    }
+
+    /// Where to dial; waits until somebody leads.
+    async fn master(&mut self) -> String {
+        match self {
+            Self::Address(address) => address.clone(),
+            Self::ZooKeeper(detector) => {
+                if let Err(reason) = detector.current().address() {
+                    tracing::info!(%reason, "no master to join yet");
+                }
+                detector.leader().await.0.to_string()
+            }
+        }
+    }
+
+    /// Returns when another master leads than the one at `place`.
+    async fn moved(&mut self, place: &str) {
+        let Self::ZooKeeper(detector) = self else { return std::future::pending().await };
+        loop {
+            match detector.changed().await {
+                Detection::Leader { address, .. } if address.to_string() != place => return,
+                // While nobody leads, the one that did may still be reached.
+                Detection::Leader { .. } | Detection::Nobody(_) => {}
+            }
+        }
+    }
+}
+
 /// Keeps a connection until cancelled. `relink` drops the present one.
 pub(crate) async fn keep(
-    master: String,
+    master: MasterLocation,
     inputs: mpsc::Sender<Input>,
     stopping: CancellationToken,
     relink: std::sync::Arc<tokio::sync::Notify>,
 ) {
-    let mut place = master.clone();
+    let mut lookout = Lookout::new(master);
+    let mut sent_to = None;
     let mut pause = FIRST_PAUSE;
     loop {
         let dialled = tokio::select! {
             () = stopping.cancelled() => return,
-            dialled = tokio::time::timeout(DIAL_TIMEOUT, dial(&place)) => {
-                dialled.unwrap_or_else(|_| Err(DialError::Timeout { master: place.clone() }))
-            }
+            dialled = async {
+                let place = match sent_to.take() {
+                    Some(leader) => leader,
+                    None => lookout.master().await,
+                };
+                let socket = tokio::time::timeout(DIAL_TIMEOUT, dial(&place)).await;
+                match socket {
+                    Ok(socket) => socket.map(|socket| (socket, place)),
+                    Err(_) => Err(DialError::Timeout { master: place }),
+                }
+            } => dialled,
         };
         match dialled {
-            Ok(socket) => {
+            Ok((socket, place)) => {
                 pause = FIRST_PAUSE;
                 tracing::info!(master = %place, "connected to the master");
-                run(socket, &inputs, &stopping, &relink).await;
+                tokio::select! {
+                    () = run(socket, &inputs, &stopping, &relink) => {}
+                    () = lookout.moved(&place) => {
+                        tracing::info!("another master leads");
+                        let _ = inputs.send(Input::LinkDown).await;
+                    }
+                }
                 if stopping.is_cancelled() {
                     return;
                 }
                 tracing::warn!(master = %place, "connection to the master broke");
             }
-            Err(DialError::Elsewhere { leader, .. }) => place = leader,
+            Err(DialError::Elsewhere { leader, .. }) => sent_to = Some(leader),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "cannot join the master; trying again");
-                place.clone_from(&master);
             }
         }
         tokio::select! {
@@ -91,10 +147,19 @@ pub(crate) async fn keep(
     }
 }
 
-/// The address this machine uses towards a master.
-pub(crate) async fn address_towards(master: &str) -> Option<SocketAddr> {
-    let socket = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(master)).await.ok()?.ok()?;
-    socket.local_addr().ok()
+/// The address this machine uses towards its master, or towards those who know where that is.
+pub(crate) async fn address_towards(master: &MasterLocation) -> Option<SocketAddr> {
+    let places = match master {
+        MasterLocation::Address(address) => address.to_string(),
+        MasterLocation::ZooKeeper(url) => url.servers(),
+    };
+    for place in places.split(',') {
+        let socket = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(place)).await;
+        if let Ok(Ok(socket)) = socket {
+            return socket.local_addr().ok();
+        }
+    }
+    None
 }
 
 async fn dial(master: &str) -> Result<Upgraded, DialError> {

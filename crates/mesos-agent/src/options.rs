@@ -11,7 +11,7 @@ use mesos_api::duration::parse_duration;
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "mesos-agent", about = "A Mesos agent", rename_all = "snake_case")]
 pub struct AgentOptions {
-    /// Master to join, host:port
+    /// Master to join: host:port, or zk://[user:password@]host:port,host:port/path where a leader is elected
     #[arg(long)]
     pub master: String,
     /// Address to listen on
