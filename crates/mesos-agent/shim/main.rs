@@ -2,7 +2,7 @@
 //! down how the process ended, for no other process could learn it. It is a program of its own,
 //! linked statically, so that it stays below 2 MiB of memory.
 //!
-//! Arguments: the folder of checkpoints, `uid:gid` or `-`, how many control groups there are, the files
+//! Arguments: the folder of checkpoints, `uid:gid:group,…` or `-`, how many control groups there are, the files
 //! through which to enter the container's and then those to leave it by, the program, its name, its
 //! arguments. Standard input is a socket to the agent, which is told `pid N` or what went wrong;
 //! standard output and error are the container's.
@@ -54,9 +54,10 @@ fn start(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> io::Result<
     let leave: Vec<_> = (0..groups).map(|_| next()).collect::<io::Result<_>>()?;
     let mut command = Command::new(next()?);
     command.arg0(next()?).args(arguments).stdin(Stdio::null()).process_group(0);
-    if let Some((uid, gid)) = user.split_once(':') {
+    if let [uid, gid, groups] = user.split(':').collect::<Vec<_>>()[..] {
         let number = |text: &str| text.parse::<u32>().map_err(|_| invalid());
-        command.uid(number(uid)?).gid(number(gid)?);
+        let groups = groups.split(',').map(number).collect::<io::Result<Vec<_>>>()?;
+        become_user(&mut command, number(uid)?, number(gid)?, groups);
     }
     // The child is born where its parent is.
     for file in &enter {
@@ -67,6 +68,27 @@ fn start(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> io::Result<
         fs::write(file, "0")?;
     }
     child
+}
+
+unsafe extern "C" {
+    fn setgroups(count: usize, groups: *const u32) -> i32;
+    fn setgid(gid: u32) -> i32;
+    fn setuid(uid: u32) -> i32;
+}
+
+/// The program runs as this user, with all his groups, which the standard library cannot give it.
+fn become_user(command: &mut Command, uid: u32, gid: u32, groups: Vec<u32>) {
+    let change = move || {
+        // SAFETY: the list is as long as it is said to be; the others take numbers.
+        let failed = unsafe {
+            setgroups(groups.len(), groups.as_ptr()) != 0 || setgid(gid) != 0 || setuid(uid) != 0
+        };
+        if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec only system calls are made, nothing is allocated or locked.
+    unsafe {
+        command.pre_exec(change);
+    }
 }
 
 /// Writes a file so that nobody ever sees a part of it.

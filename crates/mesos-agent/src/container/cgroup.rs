@@ -2,11 +2,13 @@
 //! and whether the kernel killed one for want of memory. The controllers are taken where they are:
 //! in hierarchies of version 1, also beside an empty one of version 2, or in that of version 2.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::io::unix::AsyncFd;
 
@@ -68,6 +70,8 @@ pub(crate) struct Cgroups {
     folders: Folders,
     /// Processors are a limit, not only a share.
     cfs: bool,
+    /// Tells other agents that somebody uses the folders, for as long as this process lives.
+    _claim: Option<Arc<Flock<File>>>,
 }
 
 impl Cgroups {
@@ -83,6 +87,11 @@ impl Cgroups {
         let place = Path::new(root.trim_matches('/')).join(agent);
         let own = |mount: &PathBuf| mount.join(&place);
         let told = |error: io::Error| format!("cannot make groups below '{root}': {error}");
+        // One agent after the other, so that none removes what another has just made.
+        let root_folders = mounted.join(root.trim_matches('/'));
+        root_folders.make().map_err(told)?;
+        let turn = lock(root_folders.all().first().copied(), FlockArg::LockExclusive);
+        sweep(&root_folders, agent);
         let folders = match &mounted {
             Folders::One { cpu, memory } => {
                 Folders::One { cpu: cpu.as_ref().map(own), memory: memory.as_ref().map(own) }
@@ -92,7 +101,7 @@ impl Cgroups {
                 Folders::Two(own(mount))
             }
         };
-        let groups = Self { folders, cfs };
+        let mut groups = Self { folders, cfs, _claim: None };
         groups.folders.make().map_err(told)?;
         groups.folders.join(SHIMS).make().map_err(told)?;
         if let Folders::One { memory: Some(memory), .. } = &groups.folders {
@@ -102,6 +111,9 @@ impl Cgroups {
         if groups.folders.all().iter().any(|folder| !folder.join("cgroup.procs").exists()) {
             return Err(format!("'{root}' is no group of the kernel"));
         }
+        let first = groups.folders.all().first().copied();
+        groups._claim = lock(first, FlockArg::LockSharedNonblock).map(Arc::new);
+        drop(turn);
         Ok(groups)
     }
 
@@ -135,16 +147,7 @@ impl Cgroups {
 
     /// Names of all groups of containers.
     pub(super) fn names(&self) -> Vec<String> {
-        let folders = self.folders.all();
-        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
-        let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
-        let mut names: Vec<_> = folders
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name != SHIMS)
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+        names_in(&self.folders).into_iter().filter(|name| name != SHIMS).collect()
     }
 
     /// Removes the agent's folders, unless something lives there.
@@ -159,6 +162,42 @@ impl Cgroups {
     pub(super) fn folders(&self) -> Vec<&PathBuf> {
         self.folders.all()
     }
+}
+
+/// Locks a folder; nothing if that cannot be done, or is not possible now.
+fn lock(folder: Option<&PathBuf>, how: FlockArg) -> Option<Flock<File>> {
+    Flock::lock(File::open(folder?).ok()?, how).ok()
+}
+
+/// Removes the folders of agents that are gone for good, as far as nothing lives there. Only folders
+/// named as ours are touched; genuine Mesos may have its own beside them.
+fn sweep(root: &Folders, own: &str) {
+    for name in names_in(root) {
+        let ours = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !ours || name == own {
+            continue;
+        }
+        let folders = root.join(&name);
+        let first = folders.all().first().copied().filter(|folder| folder.exists());
+        let turn = lock(first, FlockArg::LockExclusiveNonblock);
+        if first.is_none() || turn.is_some() {
+            for folder in folders.all() {
+                remove_tree(folder);
+            }
+        }
+    }
+}
+
+/// Names of the groups in folders.
+fn names_in(folders: &Folders) -> Vec<String> {
+    let folders = folders.all();
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    let entries = entries.flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut names: Vec<_> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Where the controllers are mounted.

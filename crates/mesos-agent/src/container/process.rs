@@ -13,10 +13,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{self, kill};
-use nix::unistd::{Pid, User as SystemUser};
+use nix::unistd::{Gid, Pid, User as SystemUser, getgrouplist};
 use tokio::sync::oneshot;
 
 use super::cgroup::Group;
+use super::warden;
 use crate::core::{LaunchSpec, Program, Signal};
 
 /// Rounds of killing before a process is given up that cannot die (in the kernel).
@@ -52,6 +53,14 @@ pub(super) fn user(name: &str) -> Result<Option<User>, String> {
         )),
         Err(error) => Err(format!("cannot look the user '{name}' up: {error}")),
     }
+}
+
+/// All groups of a user, among them his own.
+fn groups_of(user: User) -> Vec<Gid> {
+    let own = Gid::from_raw(user.gid);
+    let name = SystemUser::from_uid(user.uid.into()).ok().flatten();
+    let name = name.and_then(|found| std::ffi::CString::new(found.name).ok());
+    name.and_then(|name| getgrouplist(&name, own).ok()).unwrap_or_else(|| vec![own])
 }
 
 /// What is to be started, and how.
@@ -154,16 +163,14 @@ fn spawn(order: &Order) -> Result<(Child, Started), String> {
         command.arg0(name).args(rest);
     }
     prepare(&mut command, order)?;
-    if let Some(user) = order.user {
-        command.uid(user.uid).gid(user.gid);
-    }
     let group = order.group.iter().flat_map(Group::entrances);
     let open = |path: PathBuf| {
         let file = File::options().write(true).open(&path);
         file.map_err(|error| format!("cannot enter {}: {error}", path.display()))
     };
     let entrances = group.map(open).collect::<Result<Vec<_>, _>>()?;
-    leave_session(&mut command, entrances, true);
+    let become_user = order.user.map(|user| (user, groups_of(user)));
+    leave_session(&mut command, entrances, become_user, true);
     let told = |error| format!("cannot start {}: {error}", shown(&order.spec.program));
     let child = command.spawn().map_err(told)?;
     let pid = child.id();
@@ -177,7 +184,10 @@ fn spawn_shim(order: &Order, shim: &Shim) -> Result<(Child, Started), String> {
     let entrances = order.group.as_ref().map(Group::entrances).unwrap_or_default();
     command.arg(&shim.checkpoint);
     match order.user {
-        Some(user) => command.arg(format!("{}:{}", user.uid, user.gid)),
+        Some(user) => {
+            let groups: Vec<_> = groups_of(user).iter().map(ToString::to_string).collect();
+            command.arg(format!("{}:{}:{}", user.uid, user.gid, groups.join(",")))
+        }
         None => command.arg("-"),
     };
     command.arg(entrances.len().to_string()).args(&entrances);
@@ -188,7 +198,7 @@ fn spawn_shim(order: &Order, shim: &Shim) -> Result<(Child, Started), String> {
     let (socket, theirs) = UnixStream::pair().map_err(told)?;
     socket.set_read_timeout(Some(SHIM_PATIENCE)).map_err(told)?;
     command.stdin(Stdio::from(OwnedFd::from(theirs)));
-    leave_session(&mut command, Vec::new(), false);
+    leave_session(&mut command, Vec::new(), None, false);
     let mut child = command.spawn().map_err(told)?;
     // The agent's end of the socket is all that is left open, so the shim's death ends the read.
     drop(command);
@@ -260,15 +270,26 @@ fn prepare(command: &mut Command, order: &Order) -> Result<(), String> {
     Ok(())
 }
 
-/// The process gets a session of its own, enters its control groups and, if it is mortal, dies when
-/// the agent does.
-#[expect(unsafe_code, reason = "setsid, write and prctl must run between fork and exec")]
-fn leave_session(command: &mut Command, entrances: Vec<File>, mortal: bool) {
+/// The process gets a session of its own, enters its control groups, becomes its user and, if it is
+/// mortal, dies when the agent does.
+#[expect(unsafe_code, reason = "these system calls must be made between fork and exec")]
+fn leave_session(
+    command: &mut Command,
+    entrances: Vec<File>,
+    user: Option<(User, Vec<Gid>)>,
+    mortal: bool,
+) {
     let prepare = move || {
         nix::unistd::setsid()?;
         for entrance in &entrances {
             nix::unistd::write(entrance, b"0")?;
         }
+        if let Some((user, groups)) = &user {
+            nix::unistd::setgroups(groups)?;
+            nix::unistd::setgid(user.gid.into())?;
+            nix::unistd::setuid(user.uid.into())?;
+        }
+        // The last, for the kernel forgets it when the user changes.
         if mortal {
             nix::sys::prctl::set_pdeathsig(signal::Signal::SIGKILL)?;
         }
@@ -380,8 +401,14 @@ pub(super) fn belongs_to(pid: u32, sandbox: &Path) -> bool {
 }
 
 /// Kills what an earlier agent with the same folder left running, but for the containers in these
-/// sandboxes.
+/// sandboxes. First its warden, which would not know what is this agent's.
 pub(crate) fn kill_leftovers(sandboxes: &Path, kept: &[PathBuf]) {
+    let watches = format!("{}={}", warden::FOLDER, sandboxes.display()).into_bytes();
+    for process in processes() {
+        if process.has_variable(|variable| variable == watches) {
+            let _ = raw(process.pid).map(|pid| kill(pid, signal::Signal::SIGKILL));
+        }
+    }
     let markers = ["MESOS_SANDBOX", "MESOS_DIRECTORY"]
         .map(|name| format!("{name}={}/", sandboxes.display()).into_bytes());
     let kept: Vec<Vec<u8>> = ["MESOS_SANDBOX", "MESOS_DIRECTORY"]

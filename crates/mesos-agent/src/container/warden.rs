@@ -8,13 +8,15 @@ use std::process::{Child, Command, Stdio};
 
 /// Processes carry their sandbox in their environment, those in Docker containers its place on the
 /// machine. Those that were being started may appear while others are killed, so it looks several
-/// times. What belongs to a framework that checkpoints goes on.
+/// times. What belongs to a framework that checkpoints goes on. Control groups in which nothing is left are
+/// removed.
 const SCRIPT: &str = r#"
 read -r _
 for round in 1 2 3; do
     for procs in $ENTRANCES; do
         case $procs in *.kept/*|*/shims/*) continue;; esac
         [ -e "$procs" ] && for pid in $(cat "$procs"); do kill -KILL "$pid"; done
+        rmdir "${procs%/cgroup.procs}"
     done
     for found in $(grep -laF -e "MESOS_SANDBOX=$SANDBOXES/" -e "MESOS_DIRECTORY=$SANDBOXES/" \
             /proc/[0-9]*/environ); do
@@ -24,6 +26,9 @@ for round in 1 2 3; do
     done
 done 2>/dev/null
 "#;
+
+/// Variable that names the folder a warden watches over.
+pub(super) const FOLDER: &str = "SANDBOXES";
 
 /// See the module.
 #[derive(Debug)]
@@ -38,7 +43,7 @@ impl Warden {
             .args(["-c", SCRIPT, "mesos-agent-warden"])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            .env("SANDBOXES", sandboxes)
+            .env(FOLDER, sandboxes)
             .env("ENTRANCES", entrances.join(" "))
             .current_dir("/")
             .stdin(Stdio::piped())

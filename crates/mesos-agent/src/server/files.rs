@@ -68,6 +68,10 @@ async fn part(file: std::fs::File, offset: i64, length: i64) -> std::io::Result<
     let Ok(offset) = u64::try_from(offset) else {
         return Ok(document!({ "data": "", "offset": size }));
     };
+    if offset >= size {
+        // Nothing yet; file systems refuse to look far beyond the end.
+        return Ok(document!({ "data": "", "offset": offset }));
+    }
     let wanted = u64::try_from(length).unwrap_or(MAXIMUM_READ).min(MAXIMUM_READ);
     let mut file = tokio::fs::File::from_std(file);
     file.seek(SeekFrom::Start(offset)).await?;

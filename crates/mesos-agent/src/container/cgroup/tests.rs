@@ -91,3 +91,37 @@ fn controllers_of_version_2_are_handed_down_to_the_containers() {
     fs::write(folder.path().join("mesos/a/c1/memory.events"), "oom 2\noom_kill 1\n").unwrap();
     assert_eq!(group.memory_kills(), 1);
 }
+
+/// An agent that was killed could not remove its folders, and may never come back to do so.
+#[test]
+fn folders_of_agents_that_are_gone_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Folders::One {
+        cpu: Some(folder.path().join("cpu/mesos")),
+        memory: Some(folder.path().join("memory/mesos")),
+    };
+    let (dead, half, lives, kept, own) = (
+        "00000000000000a1",
+        "00000000000000a2",
+        "00000000000000a3",
+        "00000000000000a4",
+        "00000000000000a5",
+    );
+    let foreign = "2f6b8e50-5a5c-4b0e-9a3e-5a2c39f5a001";
+    for name in [dead, lives, kept, own, foreign] {
+        root.join(name).join(SHIMS).make().unwrap();
+    }
+    root.join(dead).join("c1").make().unwrap();
+    fs::create_dir_all(folder.path().join("cpu/mesos").join(half)).unwrap();
+    // Stands for a group in which something runs, which the kernel does not let go.
+    fs::write(folder.path().join("memory/mesos").join(kept).join("alive"), "").unwrap();
+    let other = root.join(lives);
+    let claim = lock(other.all().first().copied(), FlockArg::LockSharedNonblock);
+    assert!(claim.is_some());
+    sweep(&root, own);
+    assert_eq!(names_in(&root), [lives, kept, own, foreign]);
+    assert_eq!(root.join(lives).join(SHIMS).all().iter().filter(|f| f.exists()).count(), 2);
+    drop(claim);
+    sweep(&root, own);
+    assert_eq!(names_in(&root), [kept, own, foreign]);
+}
