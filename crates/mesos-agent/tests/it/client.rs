@@ -52,6 +52,8 @@ pub(crate) struct Scheduler {
     decoder: Decoder,
     /// Offers seen and not used.
     pub(crate) offers: Vec<Offer>,
+    /// Whose the last update was.
+    pub(crate) last_agent: Option<mesos_api::AgentId>,
 }
 
 pub(crate) fn framework() -> FrameworkInfo {
@@ -82,6 +84,7 @@ impl Scheduler {
             body: answer.into_body(),
             decoder: Decoder::default(),
             offers: Vec::new(),
+            last_agent: None,
         };
         let first = scheduler.next().await.expect("a first event");
         if let Some(subscribed) = first.subscribed {
@@ -129,6 +132,16 @@ impl Scheduler {
         }
     }
 
+    /// The next event of a type, whatever comes before.
+    pub(crate) async fn expect_any(&mut self, r#type: EventType) -> Event {
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            if event.r#type() == r#type {
+                return event;
+            }
+        }
+    }
+
     pub(crate) async fn offer(&mut self) -> Offer {
         if self.offers.is_empty() {
             let event = self.expect(EventType::Offers).await;
@@ -166,16 +179,31 @@ impl Scheduler {
     /// The next update, acknowledged.
     pub(crate) async fn update(&mut self) -> TaskStatus {
         let status = self.expect(EventType::Update).await.update.unwrap().status;
-        if let Some(uuid) = status.uuid.clone() {
-            let acknowledge = call::Acknowledge {
-                agent_id: status.agent_id.clone().unwrap(),
-                task_id: status.task_id.clone(),
-                uuid,
-            };
-            let answer = self.call(Type::Acknowledge, |call| call.acknowledge = Some(acknowledge));
-            assert_eq!(answer.await, 202);
-        }
+        self.acknowledge(&status).await;
+        self.last_agent.clone_from(&status.agent_id);
         status
+    }
+
+    /// Acknowledges an update, if it wants that.
+    pub(crate) async fn acknowledge(&self, status: &TaskStatus) {
+        let Some(uuid) = status.uuid.clone() else { return };
+        let acknowledge = call::Acknowledge {
+            agent_id: status.agent_id.clone().unwrap(),
+            task_id: status.task_id.clone(),
+            uuid,
+        };
+        let answer = self.call(Type::Acknowledge, |call| call.acknowledge = Some(acknowledge));
+        assert_eq!(answer.await, 202);
+    }
+
+    /// Asks for the end of a task, by a policy with this grace period if one is named.
+    pub(crate) async fn kill(&self, task: &str, grace: Option<Duration>) {
+        let nanoseconds = |grace: Duration| i64::try_from(grace.as_nanos()).unwrap();
+        let kill_policy = grace.map(|grace| mesos_api::KillPolicy {
+            grace_period: Some(mesos_api::DurationInfo { nanoseconds: nanoseconds(grace) }),
+        });
+        let kill = call::Kill { task_id: task.into(), kill_policy, ..Default::default() };
+        assert_eq!(self.call(Type::Kill, |call| call.kill = Some(kill)).await, 202);
     }
 
     pub(crate) async fn states(&mut self, count: usize) -> Vec<TaskState> {

@@ -1,5 +1,8 @@
-//! Tasks in Docker containers. The tests start a daemon of their own, for which they need root, and
-//! Debian's packages, which `tools/docker` installs.
+//! Tasks in Docker containers. The tests start a daemon and a registry of their own, for which they need
+//! root, and Debian's packages, which `tools/docker` installs.
+
+mod executors;
+mod images;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use mesos_agent::AgentOptions;
 use mesos_api::container_info::{DockerInfo, DockerPortMapping, Network, Type as ContainerType};
-use mesos_api::scheduler::call::{self, Type};
+use mesos_api::scheduler::call::Type;
 use mesos_api::task_status::Reason;
 use mesos_api::volume::Mode;
 use mesos_api::{CommandInfo, ContainerInfo, Offer, Parameter, TaskInfo, TaskState, Volume};
@@ -19,10 +22,12 @@ use crate::recovery::{Place, checkpointing, next_state, read_in};
 
 const IMAGE: &str = "busybox:test";
 
-/// A daemon, which stops when this is dropped.
+/// A daemon and its registry, which stop when this is dropped.
 struct Daemon {
     process: Child,
     folder: tempfile::TempDir,
+    /// `host:port` of a registry.
+    registry: String,
 }
 
 impl Daemon {
@@ -40,8 +45,8 @@ impl Daemon {
             Ok(mut process) => {
                 let mut line = String::new();
                 BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-                if line.trim() == "ready" {
-                    return Some(Self { process, folder });
+                if let Some(registry) = line.trim().strip_prefix("ready ") {
+                    return Some(Self { process, folder, registry: registry.to_owned() });
                 }
                 let mut told = String::new();
                 process.stderr.take().unwrap().read_to_string(&mut told).unwrap();
@@ -89,7 +94,10 @@ fn in_image(id: &str, offer: &Offer, command: CommandInfo, docker: DockerInfo) -
     let task = task(id, offer, &format!("cpus:0.5;mem:64{ports}"), command);
     let container = ContainerInfo {
         r#type: ContainerType::Docker.into(),
-        docker: Some(DockerInfo { image: IMAGE.into(), ..docker }),
+        docker: Some(DockerInfo {
+            image: if docker.image.is_empty() { IMAGE.into() } else { docker.image.clone() },
+            ..docker
+        }),
         ..ContainerInfo::default()
     };
     TaskInfo { container: Some(container), ..task }
@@ -115,10 +123,18 @@ async fn tasks_run_in_docker_containers() {
     killed(&cluster, &daemon, &mut scheduler).await;
     out_of_memory(&mut scheduler).await;
     ports(&mut scheduler).await;
+    images::entry_points_and_commands(&cluster, &daemon, &mut scheduler).await;
+    images::pulls(&cluster, &daemon, &mut scheduler).await;
+    images::networks(&cluster, &daemon, &mut scheduler).await;
+    images::stubborn_ones_are_killed(&mut scheduler).await;
+    assert_eq!(scheduler.call(Type::Teardown, |_| {}).await, 202);
+    executors::a_warm_one_runs_tasks(&cluster, &daemon).await;
+    executors::their_ends_are_told(&cluster).await;
     assert_eq!(daemon.docker(&["ps", "-aq"]), "", "nothing is left");
     drop(scheduler);
     cluster.stop().await;
     containers_outlive_the_agent_or_go_with_it(&daemon).await;
+    executors::they_outlive_the_agent_or_go_with_it(&daemon).await;
 }
 
 /// Those of frameworks that checkpoint go on under the next agent, with all their output; others die.
@@ -265,8 +281,7 @@ async fn killed(cluster: &Cluster, daemon: &Daemon, scheduler: &mut Scheduler) {
     let up = || std::fs::read_to_string(&stdout).ok().filter(|text| text.contains("up"));
     wait_for("the container's output", up).await;
     assert!(daemon.docker(&["ps", "--format", "{{.Names}}"]).starts_with("mesos-"));
-    let kill = call::Kill { task_id: "t7".into(), ..Default::default() };
-    scheduler.call(Type::Kill, |call| call.kill = Some(kill)).await;
+    scheduler.kill("t7", None).await;
     assert_eq!(scheduler.update().await.state(), TaskState::Killed);
     assert_eq!(std::fs::read_to_string(&stdout).unwrap(), "up\nasked\n");
 }
@@ -300,10 +315,6 @@ async fn ports(scheduler: &mut Scheduler) {
     })
     .await;
     assert_eq!(heard, "hello\n");
-    let kill_policy = Some(mesos_api::KillPolicy {
-        grace_period: Some(mesos_api::DurationInfo { nanoseconds: 0 }),
-    });
-    let kill = call::Kill { task_id: "t9".into(), kill_policy, ..Default::default() };
-    scheduler.call(Type::Kill, |call| call.kill = Some(kill)).await;
+    scheduler.kill("t9", Some(std::time::Duration::ZERO)).await;
     assert_eq!(scheduler.update().await.state(), TaskState::Killed);
 }

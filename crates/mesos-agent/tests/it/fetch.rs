@@ -119,8 +119,16 @@ pub(crate) async fn run(
     uris: Vec<Uri>,
     text: &str,
 ) -> TaskStatus {
+    run_command(scheduler, id, CommandInfo { uris, ..command(text) }).await
+}
+
+/// Runs a command and gives the last update.
+pub(crate) async fn run_command(
+    scheduler: &mut Scheduler,
+    id: &str,
+    command: CommandInfo,
+) -> TaskStatus {
     let offer = scheduler.offer().await;
-    let command = CommandInfo { uris, ..command(text) };
     scheduler.launch(&offer, vec![task(id, &offer, "cpus:1;mem:64", command)]).await;
     loop {
         let update = scheduler.update().await;

@@ -5,10 +5,14 @@
 mod client;
 mod cluster;
 mod docker;
+mod executor;
 mod fetch;
+mod files;
 mod hdfs;
 mod isolation;
+mod leaders;
 mod recovery;
+mod users;
 
 use std::path::Path;
 use std::time::Duration;

@@ -126,14 +126,7 @@ pub(crate) async fn next_state(
             continue;
         }
         let status = event.update.unwrap().status;
-        if let Some(uuid) = status.uuid.clone() {
-            let acknowledge = call::Acknowledge {
-                agent_id: status.agent_id.clone().unwrap(),
-                task_id: status.task_id.clone(),
-                uuid,
-            };
-            scheduler.call(Type::Acknowledge, |call| call.acknowledge = Some(acknowledge)).await;
-        }
+        scheduler.acknowledge(&status).await;
         if status.state() != last {
             return status;
         }
