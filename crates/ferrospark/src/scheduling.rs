@@ -1,6 +1,7 @@
 //! The scheduler's settings from the configuration, and the file of FAIR pools.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -18,12 +19,14 @@ pub(crate) fn configure(options: &mut SchedulerOptions, conf: &SparkConf) -> any
     options.locality_wait_process = conf.get(&table::LOCALITY_WAIT_PROCESS)?.unwrap_or(wait);
     options.locality_wait_node = conf.get(&table::LOCALITY_WAIT_NODE)?.unwrap_or(wait);
     options.mode = mode(&conf.get(&table::SCHEDULER_MODE)?)?;
-    if let Some(file) = conf.get(&table::SCHEDULER_ALLOCATION_FILE)? {
-        let path = file.strip_prefix("file:").unwrap_or(&file);
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("spark.scheduler.allocation.file: {path} cannot be read"))?;
+    let usual =
+        crate::settings::configuration_folder().map(|folder| folder.join("fairscheduler.xml"));
+    if let Some(path) = allocation_file(conf.get(&table::SCHEDULER_ALLOCATION_FILE)?, usual) {
+        let shown = path.display();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("spark.scheduler.allocation.file: {shown} cannot be read"))?;
         options.pools = pools(&text)
-            .with_context(|| format!("spark.scheduler.allocation.file: {path} is not valid"))?;
+            .with_context(|| format!("spark.scheduler.allocation.file: {shown} is not valid"))?;
     }
     if conf.get(&table::SPECULATION)? {
         options.speculation = Some(SpeculationOptions {
@@ -47,6 +50,14 @@ pub(crate) fn configure(options: &mut SchedulerOptions, conf: &SparkConf) -> any
         });
     }
     Ok(())
+}
+
+/// The file that is named, or Spark's usual one, `fairscheduler.xml` among the configuration, if it is there.
+fn allocation_file(named: Option<String>, usual: Option<PathBuf>) -> Option<PathBuf> {
+    match named {
+        Some(file) => Some(PathBuf::from(file.strip_prefix("file:").unwrap_or(&file))),
+        None => usual.filter(|path| path.is_file()),
+    }
 }
 
 fn mode(text: &str) -> anyhow::Result<SchedulingMode> {
@@ -130,6 +141,17 @@ mod tests {
         assert_eq!(pools.len(), 2);
         assert_eq!(pools["production"], production);
         assert_eq!(pools["test"], PoolOptions::default());
+    }
+
+    #[test]
+    fn the_usual_file_is_read_if_it_is_there_and_no_other_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let usual = folder.path().join("fairscheduler.xml");
+        assert_eq!(allocation_file(None, Some(usual.clone())), None);
+        std::fs::write(&usual, "<allocations/>").unwrap();
+        assert_eq!(allocation_file(None, Some(usual.clone())), Some(usual.clone()));
+        let named = allocation_file(Some("file:/x.xml".to_owned()), Some(usual));
+        assert_eq!(named, Some(PathBuf::from("/x.xml")));
     }
 
     #[test]

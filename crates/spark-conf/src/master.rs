@@ -40,7 +40,7 @@ pub enum MasterUrl {
         /// Port of the master.
         port: u16,
     },
-    /// `mesos://zk://HOST:PORT,…/PATH`.
+    /// `mesos://zk://HOST:PORT,…/PATH`; the path may be missing, and `mesos://` as well.
     MesosZooKeeper {
         /// The ZooKeeper URL, beginning with `zk://`.
         url: String,
@@ -72,6 +72,10 @@ impl MasterUrl {
     fn parse_form(url: &str) -> Result<Self, String> {
         if let Some(rest) = url.strip_prefix("mesos://") {
             return parse_mesos(rest);
+        }
+        // Spark 1.x took the URL of ZooKeeper by itself, too.
+        if url.starts_with("zk://") {
+            return parse_mesos(url);
         }
         if url == "local" {
             return Ok(Self::Local { threads: Threads::Fixed(1), max_failures: 1 });
@@ -232,6 +236,8 @@ mod tests {
                 "mesos://master.example",
                 "mesos://[::1]:5051/",
                 "mesos://zk://h1:2181,h2:2181/mesos",
+                "mesos://zk://host:2181",
+                "zk://host:2181/mesos",
             ],
             expect![[r#"
                 local -> local[1] Local { threads: Fixed(1), max_failures: 1 }
@@ -243,6 +249,8 @@ mod tests {
                 mesos://master.example -> mesos://master.example:5050 Mesos { host: "master.example", port: 5050 }
                 mesos://[::1]:5051/ -> mesos://[::1]:5051 Mesos { host: "::1", port: 5051 }
                 mesos://zk://h1:2181,h2:2181/mesos -> mesos://zk://h1:2181,h2:2181/mesos MesosZooKeeper { url: "zk://h1:2181,h2:2181/mesos" }
+                mesos://zk://host:2181 -> mesos://zk://host:2181 MesosZooKeeper { url: "zk://host:2181" }
+                zk://host:2181/mesos -> mesos://zk://host:2181/mesos MesosZooKeeper { url: "zk://host:2181/mesos" }
             "#]],
         );
     }

@@ -71,7 +71,7 @@ properties! {
         "How long a task waits for the executor that holds its input";
     LOCALITY_WAIT_NODE: Option<Duration> = "spark.locality.wait.node", MILLISECONDS, SameAs("spark.locality.wait"), "0.8.0", Application, Honoured,
         "How long a task waits for a host that holds its input";
-    SCHEDULER_ALLOCATION_FILE: Option<String> = "spark.scheduler.allocation.file", Kind::Text, Unset, "0.8.1", Application, Honoured,
+    SCHEDULER_ALLOCATION_FILE: Option<String> = "spark.scheduler.allocation.file", Kind::Text, Computed("fairscheduler.xml beside spark-defaults.conf, if it is there"), "0.8.1", Application, Honoured,
         "The file that describes the pools of FAIR mode";
     SCHEDULER_MODE: String = "spark.scheduler.mode", Kind::OneOf(&["FIFO", "FAIR"]), Value("FIFO"), "0.8.0", Application, Honoured,
         "How jobs of one application share executors";
@@ -88,21 +88,21 @@ properties! {
     SPECULATION_MIN_RUNTIME: Duration = "spark.speculation.minTaskRuntime", MILLISECONDS, Value("100ms"), "3.2.0", Application, Honoured,
         "No task younger than this gets a copy";
     EXCLUDE_ON_FAILURE: bool = "spark.excludeOnFailure.enabled", Kind::Boolean, Value("false"), "2.1.0", Application, Honoured,
-        "Whether executors and hosts whose tasks fail get none for a while";
+        "Whether executors and hosts whose tasks fail get none for a while", aliases &["spark.blacklist.enabled"];
     EXCLUDE_ON_FAILURE_TIMEOUT: Duration = "spark.excludeOnFailure.timeout", MILLISECONDS, Value("1h"), "2.1.0", Application, Honoured,
-        "How long";
+        "How long", aliases &["spark.blacklist.timeout"];
     EXCLUDE_TASK_ATTEMPTS_EXECUTOR: u64 = "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("1"), "2.1.0", Application, Honoured,
-        "Failures of one task after which an executor is left out for it";
+        "Failures of one task after which an executor is left out for it", aliases &["spark.blacklist.task.maxTaskAttemptsPerExecutor"];
     EXCLUDE_TASK_ATTEMPTS_NODE: u64 = "spark.excludeOnFailure.task.maxTaskAttemptsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
-        "Failures of one task after which a host is left out for it";
+        "Failures of one task after which a host is left out for it", aliases &["spark.blacklist.task.maxTaskAttemptsPerNode"];
     EXCLUDE_STAGE_TASKS_EXECUTOR: u64 = "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
-        "Tasks failed after which an executor is left out for a stage";
+        "Tasks failed after which an executor is left out for a stage", aliases &["spark.blacklist.stage.maxFailedTasksPerExecutor"];
     EXCLUDE_STAGE_EXECUTORS_NODE: u64 = "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.1.0", Application, Honoured,
-        "Executors left out after which a host is for a stage";
+        "Executors left out after which a host is for a stage", aliases &["spark.blacklist.stage.maxFailedExecutorsPerNode"];
     EXCLUDE_APP_TASKS_EXECUTOR: u64 = "spark.excludeOnFailure.application.maxFailedTasksPerExecutor", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.2.0", Application, Honoured,
-        "Tasks failed after which an executor is left out for the application";
+        "Tasks failed after which an executor is left out for the application", aliases &["spark.blacklist.application.maxFailedTasksPerExecutor"];
     EXCLUDE_APP_EXECUTORS_NODE: u64 = "spark.excludeOnFailure.application.maxFailedExecutorsPerNode", Kind::Integer { min: 1, max: 1_000_000 }, Value("2"), "2.2.0", Application, Honoured,
-        "Executors left out after which a host is for the application";
+        "Executors left out after which a host is for the application", aliases &["spark.blacklist.application.maxFailedExecutorsPerNode"];
     SPECULATION: bool = "spark.speculation", Kind::Boolean, Value("false"), "0.6.0", Application, Honoured,
         "Whether slow tasks get a second attempt";
 

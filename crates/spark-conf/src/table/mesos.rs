@@ -68,7 +68,7 @@ properties! {
         "Link the master shows for the framework";
     MESOS_DISPATCHER_WEBUI_URL: Option<String> = "spark.mesos.dispatcher.webui.url", Kind::Text, Computed("the dispatcher's own pages"), "2.0.0", Daemon, Planned,
         "Link the master shows for the dispatcher";
-    MESOS_PROXY_BASE_URL: Option<String> = "spark.mesos.proxy.baseURL", Kind::Text, Unset, "2.3.0", Application, Planned,
+    MESOS_PROXY_BASE_URL: Option<String> = "spark.mesos.proxy.baseURL", Kind::Text, Unset, "2.3.0", Application, Honoured,
         "Base of links to sandboxes";
     MESOS_GPUS_MAX: u64 = "spark.mesos.gpus.max", NOT_NEGATIVE, Value("0"), "2.1.0", Application, Honoured,
         "Most GPUs the application takes";
