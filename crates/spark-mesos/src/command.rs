@@ -93,7 +93,9 @@ impl Program {
     ) -> CommandInfo {
         let program = self.path();
         let class = if executor.cores.is_some() { COARSE_CLASS } else { FINE_CLASS };
-        let mut arguments = vec![program.clone(), class.to_owned()];
+        // The Docker containerizer hands all arguments to the program, all others take the first for its name.
+        let name = (!self.in_docker).then(|| program.clone());
+        let mut arguments: Vec<String> = name.into_iter().chain([class.to_owned()]).collect();
         let mut flag = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 arguments.extend([name.to_owned(), value]);
@@ -254,8 +256,11 @@ mod tests {
                     .map(|v| format!("{}={}", v.name, v.value()))
                     .collect();
                 assert_eq!(command.shell, Some(false));
-                assert_eq!(command.value(), command.arguments[0]);
-                format!("{}\n{}\n{uris:?}\n", command.arguments.join(" "), variables.join(" "))
+                let in_docker = settings.iter().any(|(key, _)| key.contains("docker.image"));
+                assert_eq!(command.value() == command.arguments[0], !in_docker);
+                let name = in_docker.then(|| command.value().to_owned());
+                let words: Vec<String> = name.into_iter().chain(command.arguments).collect();
+                format!("{}\n{}\n{uris:?}\n", words.join(" "), variables.join(" "))
             }
             Err(error) => format!("{error}\n"),
         };
