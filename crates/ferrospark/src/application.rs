@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mesos_client::MasterAddress;
+use mesos_client::{MasterAddress, MasterLocation};
 use parking_lot::Mutex;
 use spark_conf::{MasterUrl, Origin, SparkConf, Threads, table};
 use spark_connect::Application;
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use crate::local_cluster::LocalCluster;
-use crate::mesos_backend::{MesosBackend, MesosBackendOptions};
+use crate::mesos_backend::{MesosBackend, MesosBackendOptions, NotRegistered};
 use crate::status::{RunningApplication, StatusOptions, StatusServer};
 use crate::{driver, exit, progress, scheduling, settings};
 
@@ -28,6 +28,8 @@ pub(crate) struct DriverApplication {
     conf: Mutex<SparkConf>,
     shared: Arc<SharedState>,
     running: OnceCell<Running>,
+    /// The pages of a start that failed, until the next one.
+    failed: Mutex<Option<StatusServer>>,
 }
 
 /// What has been started.
@@ -51,7 +53,12 @@ impl DriverApplication {
     pub(crate) fn new(conf: SparkConf, shared: Arc<SharedState>) -> anyhow::Result<Arc<Self>> {
         let master = master(&conf)?;
         shared.set_default_parallelism(parallelism(&conf, &master));
-        Ok(Arc::new(Self { conf: Mutex::new(conf), shared, running: OnceCell::new() }))
+        Ok(Arc::new(Self {
+            conf: Mutex::new(conf),
+            shared,
+            running: OnceCell::new(),
+            failed: Mutex::new(None),
+        }))
     }
 
     pub(crate) fn configuration(&self) -> SparkConf {
@@ -93,16 +100,17 @@ impl DriverApplication {
                 let cluster = LocalCluster::start(*agents, *cores, *memory_mib).await?;
                 conf.set(Origin::Computed, "spark.executor.memory", &format!("{memory_mib}m"));
                 conf.set(Origin::Computed, "spark.executor.cores", &cores.to_string());
-                let master = cluster.master();
+                let master = cluster.master().into();
                 (Some(cluster), Some(master))
             }
             MasterUrl::Mesos { host, port } => {
-                (None, Some(MasterAddress::new(host.clone(), *port)))
+                (None, Some(MasterAddress::new(host.clone(), *port).into()))
             }
-            MasterUrl::MesosZooKeeper { url } => (None, Some(MasterAddress::parse(url)?)),
+            MasterUrl::MesosZooKeeper { url } => (None, Some(MasterLocation::parse(url)?)),
         };
         // Executors need the secret in their environment, which the Mesos backend reads from the configuration.
         conf.set(Origin::Computed, table::AUTHENTICATE_SECRET.name(), &secret);
+        drop(self.failed.lock().take());
         let status = status_server(&conf, &addresses).await?;
         let place = Place { addresses, target, pages: status.as_ref().map(StatusServer::url) };
         let started = start_engine(&conf, &master, secret, place).await;
@@ -112,7 +120,13 @@ impl DriverApplication {
                 cluster.stop().await;
                 return Err(error);
             }
-            (Err(error), None) => return Err(error),
+            (Err(error), None) => {
+                if let (Some(status), Some(why)) = (status, error.downcast_ref::<NotRegistered>()) {
+                    status.not_registered(why.problem());
+                    *self.failed.lock() = Some(status);
+                }
+                return Err(error);
+            }
         };
         if let Some(status) = &status {
             let id = engine.app_id().to_owned();
@@ -131,7 +145,11 @@ impl DriverApplication {
 /// `spark.master`; local with all cores when nobody says.
 fn master(conf: &SparkConf) -> anyhow::Result<MasterUrl> {
     let text = conf.text(table::MASTER.name()).unwrap_or_else(|| "local[*]".to_owned());
-    Ok(MasterUrl::parse(&text)?)
+    let master = MasterUrl::parse(&text)?;
+    if let MasterUrl::MesosZooKeeper { url } = &master {
+        MasterLocation::parse(url)?;
+    }
+    Ok(master)
 }
 
 fn slots(threads: Threads) -> usize {
@@ -195,7 +213,7 @@ async fn status_server(
 struct Place {
     addresses: Addresses,
     /// The master; none for a local one.
-    target: Option<MasterAddress>,
+    target: Option<MasterLocation>,
     /// The driver's pages.
     pages: Option<String>,
 }
@@ -271,11 +289,11 @@ impl Addresses {
         let local = match master {
             MasterUrl::Local { .. } | MasterUrl::LocalCluster { .. } => true,
             MasterUrl::Mesos { host, .. } => is_loopback(host),
-            MasterUrl::MesosZooKeeper { url } => {
-                url.trim_start_matches("zk://").split(['/', ',']).next().is_some_and(|server| {
-                    is_loopback(server.rsplit_once(':').map_or(server, |s| s.0))
-                })
-            }
+            // Where ZooKeeper is says nothing about the masters, unless it is on this machine alone.
+            MasterUrl::MesosZooKeeper { url } => match MasterLocation::parse(url)? {
+                MasterLocation::ZooKeeper(url) => url.hosts().all(is_loopback),
+                MasterLocation::Address(address) => is_loopback(&address.host),
+            },
         };
         let host = conf.get(&table::DRIVER_HOST)?;
         let bind = conf.get(&table::DRIVER_BIND_ADDRESS)?;

@@ -9,6 +9,7 @@ mod slots;
 mod waiting;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use mesos_client::{
-    Credential, MasterAddress, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
+    Credential, MasterLocation, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -26,15 +27,15 @@ use spark_mesos::{ClusterView, Settings};
 use spark_scheduler::Demand;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use checks::with_credential_files;
+pub(crate) use checks::{NotRegistered, with_credential_files};
 use checks::{check_advertised, with_hint};
 use work::{Work, tear_down};
 
 /// What a backend needs beyond the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct MesosBackendOptions {
-    /// The master.
-    pub(crate) master: MasterAddress,
+    /// Where the leading master is to be found.
+    pub(crate) master: MasterLocation,
     /// `spark.driver.host`: where executors will dial.
     pub(crate) advertised_host: String,
     /// This program's home on the driver's machine.
@@ -56,8 +57,8 @@ pub(crate) struct MesosBackend {
 /// A subscribed framework that has not begun to use offers.
 struct Registered {
     settings: Settings,
-    master: MasterAddress,
-    credential: Option<Credential>,
+    /// How it was subscribed.
+    subscription: SchedulerOptions,
     user: String,
     report_delay: Duration,
     handle: SchedulerHandle,
@@ -87,6 +88,8 @@ enum Command {
 pub(crate) struct BackendState {
     /// Why it waits, if it does.
     pub(crate) waiting: Option<Value>,
+    /// Links to the sandboxes of executors, by their ids.
+    pub(crate) sandboxes: BTreeMap<String, String>,
     /// Numbers with their names.
     pub(crate) metrics: Vec<(String, f64)>,
 }
@@ -109,23 +112,25 @@ impl MesosBackend {
         }
         let hostname = conf.get(&table::PUBLIC_HOST)?.unwrap_or(options.advertised_host);
         let framework = settings.framework_info(&options.user, Some(hostname), options.pages);
-        let mut client = SchedulerOptions::new(options.master.clone(), framework);
+        let mut subscription = SchedulerOptions::new(options.master.clone(), framework);
         let credential = settings
             .principal
             .clone()
             .zip(settings.secret.clone())
             .map(|(principal, secret)| Credential { principal, secret });
-        client.credential.clone_from(&credential);
-        let (handle, events) = SchedulerClient::connect(client).await.map_err(with_hint)?;
+        subscription.credential = credential;
+        let report_delay = conf.get(&table::WAITING_REPORT_DELAY)?;
+        let connecting = SchedulerClient::connect(subscription.clone());
+        let (handle, events) =
+            patiently(connecting, report_delay, &options.master).await.map_err(with_hint)?;
         let application_id =
             handle.framework_id().context("the master gave no framework id")?.value;
         let (commands, receiver) = mpsc::unbounded_channel();
         let registered = Registered {
             settings,
-            master: options.master,
-            credential,
+            subscription,
             user: options.user,
-            report_delay: conf.get(&table::WAITING_REPORT_DELAY)?,
+            report_delay,
             handle,
             events,
             commands: receiver,
@@ -158,6 +163,22 @@ impl MesosBackend {
     fn send(&self, command: Command) {
         // Fails only when the framework has ended; the engine hears of that apart.
         let _ = self.commands.send(command);
+    }
+}
+
+/// Says what is waited for if the master takes its time: nobody may lead yet.
+async fn patiently<T>(
+    connecting: impl Future<Output = T>,
+    delay: Duration,
+    master: &MasterLocation,
+) -> T {
+    tokio::pin!(connecting);
+    tokio::select! {
+        connected = &mut connecting => connected,
+        () = tokio::time::sleep(delay) => {
+            crate::exit::note(&format!("waiting for Mesos: the master at {master} has not answered yet"));
+            connecting.await
+        }
     }
 }
 

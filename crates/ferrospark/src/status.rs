@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use spark_exec::Engine;
+use spark_mesos::{RegistrationProblem, WaitingReport};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ struct Subject {
     user: String,
     started: SystemTime,
     running: OnceLock<RunningApplication>,
+    /// Why the application is not registered, if it could not be.
+    problem: OnceLock<RegistrationProblem>,
 }
 
 /// Once the application runs.
@@ -70,8 +73,13 @@ impl StatusServer {
         let StatusOptions { bind_host, advertised_host, port, retries, name, user } = options;
         let listener = bind(&bind_host, port, retries).await?;
         let address = listener.local_addr()?;
-        let subject =
-            Arc::new(Subject { name, user, started: SystemTime::now(), running: OnceLock::new() });
+        let subject = Arc::new(Subject {
+            name,
+            user,
+            started: SystemTime::now(),
+            running: OnceLock::new(),
+            problem: OnceLock::new(),
+        });
         let router = Router::new()
             .route("/", get(page))
             .route("/metrics/json", get(metrics))
@@ -82,6 +90,7 @@ impl StatusServer {
             .route("/api/v1/applications/{id}/allexecutors", get(all_executors))
             .route("/api/v1/applications/{id}/stages", get(stages))
             .route("/api/v1/applications/{id}/mesos", get(mesos))
+            .route("/api/v1/mesos", get(any_mesos))
             .with_state(Arc::clone(&subject));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -104,6 +113,11 @@ impl StatusServer {
     /// From now on there is something to tell. The first word counts.
     pub(crate) fn watch(&self, application: RunningApplication) {
         let _ = self.subject.running.set(application);
+    }
+
+    /// The application could not be registered; the first word counts.
+    pub(crate) fn not_registered(&self, problem: RegistrationProblem) {
+        let _ = self.subject.problem.set(problem);
     }
 }
 
@@ -131,11 +145,14 @@ async fn bind(host: &str, port: u16, retries: u64) -> std::io::Result<TcpListene
     }
 }
 
+/// Stands in names of metrics where the application's id would, until it has one.
+const UNREGISTERED: &str = "unregistered";
+
 type Subjects = State<Arc<Subject>>;
 
 impl Subject {
     fn id(&self) -> &str {
-        self.running.get().map_or("", |running| &running.id)
+        self.running.get().map_or(UNREGISTERED, |running| &running.id)
     }
 
     /// The application of a path, or 404 with Spark's words.
@@ -147,7 +164,15 @@ impl Subject {
     async fn state(&self) -> BackendState {
         match self.running.get().and_then(|running| running.backend.as_ref()) {
             Some(backend) => backend.state().await,
-            None => BackendState::default(),
+            None => match self.problem.get() {
+                Some(problem) => {
+                    let report =
+                        WaitingReport::not_registered(problem.clone(), "*", Instant::now());
+                    let (waiting, metrics) = (Some(report.to_json()), report.metrics());
+                    BackendState { waiting, metrics, ..BackendState::default() }
+                }
+                None => BackendState::default(),
+            },
         }
     }
 
@@ -189,19 +214,20 @@ async fn application(State(subject): Subjects, Path(id): Path<String>) -> Respon
 }
 
 async fn executors(State(subject): Subjects, Path(id): Path<String>) -> Response {
-    executor_list(&subject, &id, false)
+    executor_list(&subject, &id, false).await
 }
 
 async fn all_executors(State(subject): Subjects, Path(id): Path<String>) -> Response {
-    executor_list(&subject, &id, true)
+    executor_list(&subject, &id, true).await
 }
 
-fn executor_list(subject: &Subject, id: &str, all: bool) -> Response {
+async fn executor_list(subject: &Subject, id: &str, all: bool) -> Response {
     let running = match subject.running(id) {
         Ok(running) => running,
         Err(none) => return none,
     };
     let present = running.engine.executors();
+    let sandboxes = subject.state().await.sandboxes;
     let list: Vec<Value> = running
         .engine
         .statistics()
@@ -210,6 +236,7 @@ fn executor_list(subject: &Subject, id: &str, all: bool) -> Response {
         .map(|(id, executor)| {
             json!({
                 "isActive": present.contains(&id),
+                "executorLogs": executor_logs(sandboxes.get(&id)),
                 "id": id,
                 "hostPort": executor.host,
                 "completedTasks": executor.tasks,
@@ -222,6 +249,11 @@ fn executor_list(subject: &Subject, id: &str, all: bool) -> Response {
         })
         .collect();
     Json(list).into_response()
+}
+
+/// Spark's map from names of logs to links.
+fn executor_logs(sandbox: Option<&String>) -> BTreeMap<&'static str, &String> {
+    sandbox.map(|link| ("sandbox", link)).into_iter().collect()
 }
 
 async fn stages(State(subject): Subjects, Path(id): Path<String>) -> Response {
@@ -249,13 +281,19 @@ async fn stages(State(subject): Subjects, Path(id): Path<String>) -> Response {
 }
 
 async fn mesos(State(subject): Subjects, Path(id): Path<String>) -> Response {
-    if let Err(none) = subject.running(&id) {
-        return none;
+    match subject.running(&id) {
+        Ok(_) => any_mesos(State(subject)).await.into_response(),
+        Err(none) => none,
     }
+}
+
+/// The same without a name, which an application has only once it is registered.
+async fn any_mesos(State(subject): Subjects) -> Json<Value> {
+    let id = subject.running.get().map(|running| running.id.clone());
     let state = subject.state().await;
     let metrics: serde_json::Map<String, Value> =
         state.metrics.into_iter().map(|(name, value)| (name, json!(value))).collect();
-    Json(json!({ "frameworkId": id, "waiting": state.waiting, "metrics": metrics })).into_response()
+    Json(json!({ "frameworkId": id, "waiting": state.waiting, "metrics": metrics }))
 }
 
 /// Gauges as Spark's `MetricsServlet` prints them: `APPLICATION.driver.NAME`.
@@ -289,11 +327,13 @@ async fn page(State(subject): Subjects) -> Html<String> {
                 @if let Some(waiting) = waiting { p { strong { (waiting) } } }
                 h2 { "Executors" }
                 table {
-                    tr { th { "Id" } th { "Host" } th { "Tasks" } th { "Failed" } }
+                    tr { th { "Id" } th { "Host" } th { "Tasks" } th { "Failed" } th { "Sandbox" } }
                     @for (id, executor) in executors.into_iter().flatten() {
                         tr {
+                            @let sandbox = state.sandboxes.get(&id);
                             td { (id) } td { (executor.host) }
                             td { (executor.tasks) } td { (executor.failed_tasks) }
+                            td { @if let Some(link) = sandbox { a href=(link) { "browse" } } }
                         }
                     }
                 }
@@ -348,6 +388,14 @@ mod tests {
         let server = start(0, 0).await.unwrap();
         assert_eq!(fetch(&server, "/api/v1/applications").await, (200, "[]".to_owned()));
         assert_eq!(fetch(&server, "/api/v1/applications/x/executors").await.0, 404);
+        server.not_registered(RegistrationProblem::Unauthenticated("401".to_owned()));
+        let told: Value = serde_json::from_str(&fetch(&server, "/api/v1/mesos").await.1).unwrap();
+        assert_eq!(told["frameworkId"], Value::Null);
+        assert_eq!(told["waiting"]["causes"][0]["reason"], "authentication");
+        let metrics: Value =
+            serde_json::from_str(&fetch(&server, "/metrics/json").await.1).unwrap();
+        let gauge = "unregistered.driver.mesos.waiting.authentication";
+        assert_eq!(metrics["gauges"][gauge]["value"], 1.0);
         let options = spark_exec::EngineOptions::new("app-1", "secret");
         let engine = Engine::start(options).await.unwrap();
         server.watch(RunningApplication { id: "app-1".to_owned(), engine, backend: None });

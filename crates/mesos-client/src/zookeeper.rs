@@ -81,6 +81,11 @@ impl ZooKeeperUrl {
         servers.map(|server| server.to_string()).collect::<Vec<_>>().join(",")
     }
 
+    /// The hosts of the servers.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().map(|(host, _)| host.as_str())
+    }
+
     /// `user:password` of the digest scheme.
     #[must_use]
     pub fn digest(&self) -> Option<String> {

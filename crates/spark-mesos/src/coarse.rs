@@ -55,6 +55,8 @@ pub struct CoarseScheduler {
     settings: Settings,
     context: LaunchContext,
     framework_id: String,
+    /// Of the first framework; executors go by it.
+    application_id: String,
     executors: BTreeMap<String, Executor>,
     agents: AgentBook,
     cluster: Option<ClusterView>,
@@ -76,6 +78,7 @@ impl CoarseScheduler {
             settings,
             context,
             framework_id: String::new(),
+            application_id: String::new(),
             executors: BTreeMap::new(),
             cluster: None,
             waiting_tasks: 0,
@@ -94,7 +97,7 @@ impl CoarseScheduler {
             Event::Registered { framework_id, again } => {
                 self.registered_at.get_or_insert(now);
                 self.metrics.registered(now);
-                self.register(framework_id, again, &mut actions);
+                self.register(framework_id, again, now, &mut actions);
             }
             Event::Offers(offers) => self.match_offers(offers, now, &mut actions),
             Event::Rescind(_) => self.metrics.offers_rescinded += 1,
@@ -281,7 +284,22 @@ impl CoarseScheduler {
         }
     }
 
-    fn register(&mut self, framework_id: String, again: bool, actions: &mut Vec<Action>) {
+    fn register(
+        &mut self,
+        framework_id: String,
+        again: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.application_id.is_empty() {
+            self.application_id.clone_from(&framework_id);
+        }
+        if framework_id != self.framework_id {
+            // Executors of another framework than this are ended by the master.
+            for id in self.executors.keys().cloned().collect::<Vec<_>>() {
+                self.lose(&id, LossReason::FrameworkRemoved, now, actions);
+            }
+        }
         self.framework_id = framework_id;
         // A subscription begins unsuppressed and without filters.
         self.suppressed = false;

@@ -12,7 +12,8 @@ use crate::reason::{DeclineReason, LossReason};
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The framework is subscribed, for the first time or again.
+    /// The framework is subscribed, for the first time or again. Another id than before means another
+    /// framework: the master gave up the last one, with all its executors.
     Registered {
         /// Its id.
         framework_id: String,

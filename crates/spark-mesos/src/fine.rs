@@ -103,6 +103,8 @@ pub struct FineScheduler {
     settings: Settings,
     context: LaunchContext,
     framework_id: String,
+    /// Of the first framework; executors go by it.
+    application_id: String,
     executors: BTreeMap<String, Executor>,
     /// The executor of each agent.
     by_agent: BTreeMap<AgentId, String>,
@@ -130,6 +132,7 @@ impl FineScheduler {
             settings,
             context,
             framework_id: String::new(),
+            application_id: String::new(),
             executors: BTreeMap::new(),
             by_agent: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -305,7 +308,6 @@ impl FineScheduler {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.framework_id = framework_id;
         self.registered = true;
         self.metrics.registered(now);
         // A subscription begins unsuppressed, without filters, and all offers of the last one are void.
@@ -315,6 +317,19 @@ impl FineScheduler {
         for agent_id in void {
             self.drop_held(&agent_id, actions);
         }
+        if self.application_id.is_empty() {
+            self.application_id.clone_from(&framework_id);
+        }
+        if framework_id != self.framework_id {
+            // Executors of another framework than this are ended by the master.
+            for id in self.executors.keys().cloned().collect::<Vec<_>>() {
+                self.lose_executor(&id, LossReason::FrameworkRemoved, now, actions);
+            }
+            for id in self.departing.keys().cloned().collect::<Vec<_>>() {
+                self.departed(&id, now);
+            }
+        }
+        self.framework_id = framework_id;
         if again {
             let tasks = self.tasks.iter().map(|(id, task)| self.question(id, task));
             // An empty question would mean all tasks, which is wanted too: leftovers are killed.

@@ -149,6 +149,9 @@ pub enum LossReason {
     AgentLost,
     /// The launch was refused or never arrived.
     LaunchRefused(String),
+    /// The master had given the framework up, and its executors with it; the application goes on with
+    /// another framework.
+    FrameworkRemoved,
 }
 
 impl LossReason {
@@ -169,6 +172,7 @@ impl LossReason {
             Self::AgentUnreachable => "agent_unreachable",
             Self::AgentLost => "agent_lost",
             Self::LaunchRefused(_) => "launch_refused",
+            Self::FrameworkRemoved => "framework_removed",
         }
     }
 
@@ -189,7 +193,8 @@ impl LossReason {
             | Self::Preempted(_)
             | Self::AgentUnreachable
             | Self::AgentLost
-            | Self::LaunchRefused(_) => false,
+            | Self::LaunchRefused(_)
+            | Self::FrameworkRemoved => false,
         }
     }
 }
@@ -220,6 +225,9 @@ impl fmt::Display for LossReason {
             Self::AgentUnreachable => write!(out, "its agent is unreachable"),
             Self::AgentLost => write!(out, "its agent is gone"),
             Self::LaunchRefused(message) => write!(out, "the cluster did not launch it: {message}"),
+            Self::FrameworkRemoved => {
+                write!(out, "the master had removed its framework after the failover timeout")
+            }
         }
     }
 }

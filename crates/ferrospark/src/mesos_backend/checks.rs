@@ -4,26 +4,60 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 use mesos_client::subscription::Problem;
-use mesos_client::{ClientError, MasterAddress};
+use mesos_client::{ClientError, MasterLocation};
 use spark_conf::{Origin, SparkConf, table};
+use spark_mesos::RegistrationProblem;
+
+/// The framework could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}{hint}")]
+pub(crate) struct NotRegistered {
+    source: ClientError,
+    hint: &'static str,
+}
+
+impl NotRegistered {
+    /// What the pages say of it.
+    pub(crate) fn problem(&self) -> RegistrationProblem {
+        let text = self.source.to_string();
+        match &self.source {
+            ClientError::Subscription(Problem::Refused { status: 401, .. }) => {
+                RegistrationProblem::Unauthenticated(text)
+            }
+            ClientError::Subscription(
+                Problem::Refused { .. } | Problem::NotMesos { .. } | Problem::Error(_),
+            ) => RegistrationProblem::Refused(text),
+            ClientError::Subscription(_)
+            | ClientError::Address(_)
+            | ClientError::Ended
+            | ClientError::CallRefused { .. }
+            | ClientError::CallLost { .. } => RegistrationProblem::Unreachable(text),
+        }
+    }
+}
 
 /// Names the properties to look at when the master does not accept who we say we are.
-pub(super) fn with_hint(error: ClientError) -> anyhow::Error {
-    if let ClientError::Subscription(Problem::Refused { status: 401, .. }) = error {
-        return anyhow::anyhow!("{error}; check spark.mesos.principal and spark.mesos.secret");
-    }
-    error.into()
+pub(super) fn with_hint(source: ClientError) -> NotRegistered {
+    let unauthenticated =
+        matches!(source, ClientError::Subscription(Problem::Refused { status: 401, .. }));
+    let hint =
+        if unauthenticated { "; check spark.mesos.principal and spark.mesos.secret" } else { "" };
+    NotRegistered { source, hint }
 }
 
 /// Executors elsewhere could not dial a loopback or wildcard address.
-pub(super) fn check_advertised(master: &MasterAddress, advertised: &str) -> anyhow::Result<()> {
+pub(super) fn check_advertised(master: &MasterLocation, advertised: &str) -> anyhow::Result<()> {
     let property = table::DRIVER_HOST.name();
     if advertised.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
         anyhow::bail!(
             "{property}: {advertised} is no address executors can dial; set it to an address of this machine"
         );
     }
-    if is_loopback(advertised) && !is_loopback(&master.host) {
+    let elsewhere = match master {
+        MasterLocation::Address(address) => !is_loopback(&address.host),
+        MasterLocation::ZooKeeper(url) => !url.hosts().all(is_loopback),
+    };
+    if is_loopback(advertised) && elsewhere {
         anyhow::bail!(
             "{property}: executors of the master at {master} cannot dial {advertised}; set it to an address of this machine that they can reach"
         );
@@ -59,10 +93,12 @@ mod tests {
 
     #[test]
     fn a_loopback_address_is_for_a_local_master_only() {
-        let master = |host: &str| MasterAddress::new(host, 5050);
+        let master = |host: &str| MasterLocation::parse(host).unwrap();
         assert!(check_advertised(&master("127.0.0.1"), "127.0.0.1").is_ok());
         assert!(check_advertised(&master("localhost"), "127.0.0.1").is_ok());
         assert!(check_advertised(&master("10.0.0.1"), "10.0.0.2").is_ok());
+        assert!(check_advertised(&master("zk://127.0.0.1:2181/mesos"), "127.0.0.1").is_ok());
+        assert!(check_advertised(&master("zk://127.0.0.1,10.0.0.1/mesos"), "::1").is_err());
         for advertised in ["127.0.0.1", "localhost", "::1", "0.0.0.0"] {
             let error = check_advertised(&master("10.0.0.1"), advertised).unwrap_err().to_string();
             assert!(error.contains("spark.driver.host") && error.contains(advertised), "{error}");

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use mesos_api::MasterInfo;
 use mesos_api::offer::Operation;
-use mesos_client::{Credential, SchedulerEvent, SchedulerHandle};
+use mesos_client::{
+    Credential, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
+};
 use spark_exec::Engine;
 use spark_mesos::{
-    Action, ClusterView, Core, Event, LaunchContext, LossReason, Mode, TaskEnd, TaskLaunch,
+    Action, ClusterView, Core, Event, LaunchContext, LossReason, Mode, RegistrationProblem,
+    Settings, TaskEnd, TaskLaunch, WaitingReport,
 };
 use spark_scheduler::{ExecutorLoss, FailureKind, MapOutputFate, TaskFailure, TaskOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +33,10 @@ const OUTPUT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The executor tells the driver of a task's end itself, by another way than Mesos. Its word counts more,
 /// so the failure that Mesos tells waits for it this long.
 const END_PATIENCE: Duration = Duration::from_secs(2);
+/// Most links to sandboxes kept.
+const MOST_SANDBOXES: usize = 1000;
+/// What the master says to a framework that it has given up.
+const FRAMEWORK_REMOVED: &str = "Framework has been removed";
 /// How long the master may take to describe its agents.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -41,7 +48,14 @@ pub(super) struct Work {
     handle: SchedulerHandle,
     /// `HOST:PORT` of the leading master.
     master: String,
-    credential: Option<Credential>,
+    settings: Settings,
+    /// The framework's id; after a removal another than the application's.
+    framework_id: String,
+    /// Links to the sandboxes of executors, of those launched last.
+    sandboxes: BTreeMap<String, String>,
+    /// Why and since when there is no subscription, while there is none.
+    disconnected: Option<(String, Instant)>,
+    subscription: SchedulerOptions,
     events: mpsc::Receiver<SchedulerEvent>,
     commands: mpsc::UnboundedReceiver<Command>,
     sender: mpsc::WeakUnboundedSender<Command>,
@@ -69,8 +83,7 @@ impl Work {
     pub(super) fn new(registered: Registered, engine: Engine) -> Self {
         let Registered {
             settings,
-            master,
-            credential,
+            subscription,
             user,
             report_delay,
             handle,
@@ -87,12 +100,16 @@ impl Work {
             mode: settings.mode,
             task_cpus: settings.task_cpus,
             shutdown_timeout: settings.shutdown_timeout.min(STOP_PATIENCE),
+            settings: settings.clone(),
+            framework_id: String::new(),
+            sandboxes: BTreeMap::new(),
+            disconnected: None,
             core: Core::new(settings, context),
             executors: engine.watch_executors(),
             engine,
             handle,
-            master: master.to_string(),
-            credential,
+            master: subscription.master.to_string(),
+            subscription,
             events,
             commands,
             sender,
@@ -118,8 +135,9 @@ impl Work {
                 () = sleep_until(wakeup) => self.wake().await,
             };
             // What came meanwhile belongs together: tasks that ended together are replaced together.
-            if let ControlFlow::Break(message) =
-                if flow.is_continue() { self.drain() } else { flow }
+            let flow = if flow.is_continue() { self.drain() } else { flow };
+            if let ControlFlow::Break(message) = flow
+                && !self.begin_again(&message).await
             {
                 return self.end(&message);
             }
@@ -138,6 +156,35 @@ impl Work {
         self.stopping
             .as_ref()
             .is_some_and(|(until, _)| self.core.registered_count() == 0 || Instant::now() >= *until)
+    }
+
+    /// Subscribes a new framework if the master gave up the old one because we came too late, after the
+    /// failover timeout. The application keeps its id and goes on with new executors. A framework that
+    /// was removed while we were there, or that asked for no time at all, was removed on purpose.
+    async fn begin_again(&mut self, message: &str) -> bool {
+        let Some((_, since)) = &self.disconnected else { return false };
+        let timeout = self.settings.failover_timeout;
+        let late = !timeout.is_zero() && since.elapsed() >= timeout;
+        // The shuffle service removes map output with the framework it knows.
+        let possible = self.stopping.is_none() && !self.settings.shuffle_service;
+        if !(late && possible && message == FRAMEWORK_REMOVED) {
+            return false;
+        }
+        match SchedulerClient::connect(self.subscription.clone()).await {
+            Ok((handle, events)) => {
+                let id = handle.framework_id().map_or_else(String::new, |id| id.value);
+                crate::exit::note(&format!(
+                    "warning: the Mesos master has removed the framework after {} s (spark.mesos.driver.failoverTimeout); the application goes on as framework {id}",
+                    timeout.as_secs_f64(),
+                ));
+                (self.handle, self.events) = (handle, events);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no other framework can be registered");
+                false
+            }
+        }
     }
 
     /// The master will not have us any more: the application cannot go on.
@@ -175,10 +222,15 @@ impl Work {
                 if let Some(address) = master.as_ref().and_then(address_of) {
                     self.master = address;
                 }
+                // A framework begun anew subscribes for its first time, the application does not.
+                let again = again || self.disconnected.take().is_some();
+                self.framework_id.clone_from(&framework_id.value);
                 self.decide(Event::Registered { framework_id: framework_id.value, again });
             }
             SchedulerEvent::Disconnected { reason } => {
                 tracing::warn!(%reason, "disconnected from the Mesos master; reconnecting");
+                let since = self.disconnected.take().map_or_else(Instant::now, |(_, since)| since);
+                self.disconnected = Some((reason, since));
             }
             SchedulerEvent::Offers(offers) => self.decide(Event::Offers(offers)),
             SchedulerEvent::Rescind(offer) => self.decide(Event::Rescind(offer)),
@@ -249,18 +301,32 @@ impl Work {
     }
 
     fn state(&self) -> BackendState {
-        // Also while other tasks run: why there are not more executors.
-        let report =
-            if self.waiting.pending { self.core.waiting_report(Instant::now()) } else { None };
+        let report = self.report();
         BackendState {
-            waiting: report.as_ref().map(spark_mesos::WaitingReport::to_json),
+            waiting: report.as_ref().map(WaitingReport::to_json),
+            sandboxes: self.sandboxes.clone(),
             metrics: self
                 .core
                 .metrics()
                 .values()
                 .into_iter()
-                .chain(report.iter().flat_map(spark_mesos::WaitingReport::metrics))
+                .chain(report.iter().flat_map(WaitingReport::metrics))
                 .collect(),
+        }
+    }
+
+    /// Why there are not more executors, if tasks wait; others may run meanwhile.
+    fn report(&self) -> Option<WaitingReport> {
+        let now = Instant::now();
+        if !self.waiting.pending {
+            return None;
+        }
+        match &self.disconnected {
+            Some((reason, _)) => {
+                let problem = RegistrationProblem::Unreachable(reason.clone());
+                Some(WaitingReport::not_registered(problem, &self.settings.role, now))
+            }
+            None => self.core.waiting_report(now),
         }
     }
 
@@ -352,7 +418,7 @@ impl Work {
     /// Asks the master why agents offer nothing; the report follows the answer.
     fn ask_for_cluster(&self) {
         let Some(sender) = self.sender.upgrade() else { return };
-        let (master, credential) = (self.master.clone(), self.credential.clone());
+        let (master, credential) = (self.master.clone(), self.subscription.credential.clone());
         tokio::spawn(async move {
             let view = cluster_view(&master, credential.as_ref()).await;
             // Fails only when the framework has ended.
@@ -362,7 +428,7 @@ impl Work {
 
     fn say_waiting(&self) {
         if self.waits()
-            && let Some(report) = self.core.waiting_report(Instant::now())
+            && let Some(report) = self.report()
         {
             crate::exit::note(&report.to_string());
         }
@@ -385,6 +451,12 @@ impl Work {
                         memory_mib = executor.memory_mib,
                         "launching an executor"
                     );
+                    let (agent, id) = (&executor.agent_id.value, &executor.executor_id);
+                    let link = self.settings.sandbox_link(agent, &self.framework_id, id);
+                    self.sandboxes.extend(link.map(|link| (id.clone(), link)));
+                    if self.sandboxes.len() > MOST_SANDBOXES {
+                        self.sandboxes.pop_first();
+                    }
                 }
                 let operation = Operation::launch_tasks(launch.tasks);
                 let refuse = launch.refuse.map(|refuse| refuse.as_secs_f64());
@@ -419,7 +491,10 @@ impl Work {
     }
 
     fn lost(&self, executor: &str, host: &str, reason: &LossReason) {
-        let message = format!("Executor {executor} on {host} is lost: {reason}");
+        let mut message = format!("Executor {executor} on {host} is lost: {reason}");
+        if let Some(link) = self.sandboxes.get(executor) {
+            message.push_str(&format!("; its sandbox: {link}"));
+        }
         if *reason == LossReason::Released {
             tracing::info!(%message);
         } else {

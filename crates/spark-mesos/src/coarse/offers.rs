@@ -332,7 +332,7 @@ impl CoarseScheduler {
             executor_id,
             hostname: &candidate.host,
             cores: Some(planned.cores + self.settings.extra_cores),
-            app_id: &self.framework_id,
+            app_id: &self.application_id,
             ports: planned.ports,
         };
         let mut resources = candidate.pool.take("cpus", whole(planned.cores));

@@ -435,6 +435,24 @@ fn silence_after_a_launch_is_asked_about_and_resubscription_asks_about_all() {
 }
 
 #[test]
+fn another_framework_begins_without_executors_but_as_the_same_application() {
+    let mut scene = Scene::new(&[("executor.cores", "1"), ("cores.max", "1")]);
+    scene
+        .offers(&[("o1", "a 2 4096")])
+        .event(Event::Registered { framework_id: "G".to_owned(), again: true })
+        .offers(&[("o2", "a 2 4096")])
+        .check(expect![[r#"
+            launch on o1 0:1c/1408M refuse 120s
+            suppress
+            lost 0 on host-a: the master had removed its framework after the failover timeout
+            reconcile []
+            launch on o2 1:1c/1408M refuse 120s
+            suppress
+        "#]]);
+    assert_eq!(scene.scheduler.application_id, "F");
+}
+
+#[test]
 fn after_the_stop_everything_goes_back() {
     Scene::new(&[]).event(Event::Stop).offers(&[("o1", "a 2 4096")]).check(expect![[r#"
         suppress

@@ -295,7 +295,7 @@ impl FineScheduler {
             executor_id,
             hostname: &host,
             cores: None,
-            app_id: &self.framework_id,
+            app_id: &self.application_id,
             ports,
         };
         let mut info = ExecutorInfo {

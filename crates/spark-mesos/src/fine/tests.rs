@@ -544,6 +544,21 @@ fn executors_of_an_earlier_life_are_ended() {
 }
 
 #[test]
+fn another_framework_begins_without_executors_but_as_the_same_application() {
+    let mut scene = Scene::new(&[]);
+    scene.waiting(9).offers(&[("o1", "a 3 4096")]).launch("0", &["t0"]);
+    scene.out.clear();
+    scene.event(Event::Registered { framework_id: "G".to_owned(), again: true }).check(expect![[
+        r#"
+            lost 0 on host-a: the master had removed its framework after the failover timeout
+            reconcile []
+        "#
+    ]]);
+    assert_eq!(scene.scheduler.application_id, "F");
+    assert_eq!(scene.scheduler.cpus_held(), 0.0);
+}
+
+#[test]
 fn a_new_subscription_asks_about_all_tasks_and_forgets_offers() {
     let mut scene = Scene::new(&[]);
     scene.waiting(9).offers(&[("o1", "a 3 4096"), ("o2", "b 3 4096")]).launch("0", &["t0"]);
