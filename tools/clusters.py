@@ -32,29 +32,62 @@ def wait_for(what, ready, limit=60.0):
 
 
 class Cluster:
-    """A master and agents; `agents` are lists of flags, which both kinds know under Mesos' names."""
+    """Masters and agents; `agents` are lists of flags, which both kinds know under Mesos' names. More than one master
+    elect a leader in a ZooKeeper of their own."""
 
-    def __init__(self, folder, agents, master=()):
+    def __init__(self, folder, agents, master=(), masters=1):
         self.folder = Path(folder)
-        self.port = free_port()
+        self.ports = {("master" if n == 0 else f"master-{n}"): free_port() for n in range(masters)}
         self.master_flags = list(master)
         self.agent_flags = [list(flags) for flags in agents]
         self.agent_ports = [free_port() for _ in agents]
-        self.start_master()
+        self.zookeeper = None
+        if masters > 1:
+            self.start_zookeeper()
+        for name in self.ports:
+            self.start_master(name)
+        wait_for("a leader", self.leader)
         for number in range(len(agents)):
             self.start_agent(number)
         wait_for("the agents", lambda: len(self.get("/slaves").get("slaves", [])) == len(agents))
 
+    def start_zookeeper(self):
+        subprocess.run([HOME / "tools/zookeeper/setup"], check=True, stdout=subprocess.DEVNULL)
+        started = subprocess.run(
+            [HOME / "tools/zookeeper/start", self.folder / "zookeeper"], check=True, stdout=subprocess.PIPE, text=True)
+        port, self.zookeeper_pid = map(int, started.stdout.split())
+        self.zookeeper = f"zk://127.0.0.1:{port}/mesos"
+        self.master_flags.append(f"--zk={self.zookeeper}")
+
+    def stop_zookeeper(self):
+        if self.zookeeper:
+            os.kill(self.zookeeper_pid, signal.SIGKILL)
+
     @property
     def url(self):
-        return f"mesos://127.0.0.1:{self.port}"
+        return f"mesos://{self.address}"
 
-    def get(self, path):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                return json.load(answer)
-        except OSError:
-            return {}
+    @property
+    def address(self):
+        """Where frameworks and agents find the leading master."""
+        return self.zookeeper or f"127.0.0.1:{self.ports['master']}"
+
+    def leader(self):
+        """The name of the master that leads, if one does."""
+        for name, port in self.ports.items():
+            leader = self.get("/state", port).get("leader_info") or {}
+            if leader.get("port") == port:
+                return name
+        return None
+
+    def get(self, path, port=None):
+        for port in [port] if port else self.ports.values():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                    return json.load(answer)
+            except OSError:
+                pass
+        return {}
 
     def frameworks(self):
         return self.get("/state").get("frameworks", [])
@@ -84,11 +117,11 @@ class Ours(Cluster):
             assert process.poll() is None, f"{name} ended; see {self.folder}/{name}.log"
             time.sleep(0.02)
 
-    def start_master(self):
-        self.start("master", "master", [f"--port={self.port}", *self.master_flags])
+    def start_master(self, name="master"):
+        self.start(name, "master", [f"--port={self.ports[name]}", *self.master_flags])
 
     def start_agent(self, number):
-        flags = [f"--port={self.agent_ports[number]}", f"--master=127.0.0.1:{self.port}", "--hostname=127.0.0.1"]
+        flags = [f"--port={self.agent_ports[number]}", f"--master={self.address}", "--hostname=127.0.0.1"]
         self.start(f"agent-{number}", "agent", flags + self.agent_flags[number])
 
     def pid(self, name):
@@ -104,6 +137,7 @@ class Ours(Cluster):
         for name in sorted(self.processes):  # agents first
             self.processes[name].send_signal(signal.SIGTERM)
             self.processes[name].wait()
+        self.stop_zookeeper()
 
 
 class Genuine(Cluster):
@@ -120,12 +154,13 @@ class Genuine(Cluster):
             stdout=subprocess.PIPE, text=True,
         ).stdout
 
-    def start_master(self):
-        self.call("start-master", "--port", str(self.port), "--", *self.master_flags)
+    def start_master(self, name="master"):
+        quorum = ["--quorum=1"] if self.zookeeper else []
+        self.call("start-master", "--port", str(self.ports[name]), "--name", name, "--", *self.master_flags, *quorum)
 
     def start_agent(self, number):
         where = ["--port", str(self.agent_ports[number]), "--name", f"agent-{number}"]
-        self.call("start-agent", *where, "--master", f"127.0.0.1:{self.port}", "--", *self.agent_flags[number])
+        self.call("start-agent", *where, "--master", self.address, "--", *self.agent_flags[number])
 
     def pid(self, name):
         return int((self.folder / f"run/{name}.pid").read_text())
@@ -136,6 +171,7 @@ class Genuine(Cluster):
 
     def stop(self):
         self.call("stop", "all")
+        self.stop_zookeeper()
 
 
 KINDS = {"ours": Ours, "genuine": Genuine}
@@ -146,10 +182,10 @@ def cpu_seconds(pid):
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def submit(cluster, settings, *words, **more):
+def submit(cluster, settings, *words, master=None, **more):
     """`bin/spark-submit` in client mode."""
     flags = [word for setting in settings for word in ("--conf", setting)]
     return subprocess.Popen(
-        ["bin/spark-submit", "--master", cluster.url, *flags, *map(str, words)],
+        ["bin/spark-submit", "--master", master or cluster.url, *flags, *map(str, words)],
         cwd=HOME, stdin=subprocess.DEVNULL, text=True, **more,
     )

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,14 +58,14 @@ class Application:
 
     all = []
 
-    def __init__(self, cluster, mode, folder, size=SMALL, settings=(), linger=0, environment=None):
+    def __init__(self, cluster, mode, folder, size=SMALL, settings=(), linger=0, environment=None, master=None):
         self.cluster = cluster
         script = Path(folder) / "query.py"
         script.write_text(QUERY)
         self.said = open(Path(folder) / f"said-{time.monotonic_ns()}", "w+")
         self.process = submit(
             cluster, [*COMMON, *MODES[mode], *settings], script, *size, linger,
-            stdout=subprocess.PIPE, stderr=self.said, env=environment,
+            stdout=subprocess.PIPE, stderr=self.said, env=environment, master=master,
         )
         self.all.append(self)
 
@@ -263,6 +264,92 @@ def kill_master_late(cluster, mode, folder):
     return {"code": code, "right": "right" in out.split(), "lost": "is lost" in application.errors()}
 
 
+class Way:
+    """A way to the master that can be cut."""
+
+    def __init__(self, port):
+        self.master, self.open = port, True
+        self.sockets = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            near, _ = self.listener.accept()
+            if not self.open:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self.master))
+            self.sockets += [near, far]
+            for one, other in (near, far), (far, near):
+                threading.Thread(target=self.pump, args=(one, other), daemon=True).start()
+
+    def pump(self, one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+        except OSError:
+            pass
+        for end in one, other:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.open = False
+        for end in self.sockets:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def removed(cluster, mode, folder):
+    """The driver is cut off for longer than its failover timeout: it goes on as another framework."""
+    way = Way(cluster.ports["master"])
+    application = Application(
+        cluster, mode, folder, LARGE, settings=["spark.mesos.driver.failoverTimeout=2"],
+        master=f"mesos://127.0.0.1:{way.port}")
+    application.line("begun")
+    application.holding(2)
+    identity = application.framework()["id"]
+    way.cut()
+    gone = lambda: any(one["id"] == identity for one in cluster.get("/state").get("completed_frameworks", []))
+    wait_for("the framework to be removed", gone, 60)
+    way.open = True
+    code, out = application.end()
+    assert code == 0 and "right" in out.split(), application.errors()
+    assert "goes on as framework" in application.errors(), application.errors()
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+
+
+def kill_leader(cluster, mode, folder):
+    """Two masters: the second takes over, and nothing is lost."""
+    application = Application(cluster, mode, folder, LARGE)
+    application.line("begun")
+    application.holding(2)
+    leader = cluster.leader()
+    cluster.kill(leader)
+    started = time.monotonic()
+    wait_for("another leader", lambda: cluster.leader() not in (None, leader))
+    took = time.monotonic() - started
+    code, out = application.end()
+    assert code == 0 and "right" in out.split(), application.errors()
+    assert "is lost" not in application.errors(), application.errors()
+    return {"leaderless_seconds": round(took, 1)}
+
+
+def zookeeper_forms(cluster, mode, folder):
+    """A path, none, and no mesos:// before it."""
+    servers = cluster.zookeeper.removesuffix("/mesos")
+    for url in f"mesos://{servers}", cluster.zookeeper:
+        application = Application(cluster, mode, folder, master=url)
+        code, out = application.end()
+        assert code == 0 and "right" in out.split(), application.errors()
+
+
 def kill_driver(cluster, mode, folder):
     """Executors end within 10 s, the framework by its timeout, and nothing of theirs stays on disk."""
     local = Path(folder) / "local"
@@ -304,8 +391,11 @@ KEPT = [
 SCENARIOS = {
     "plain": plain, "constraints": constraints, "roles": roles, "authentication": authentication, "package": package,
     "kill-executor": kill_executor, "kill-agent": kill_agent, "kill-master": kill_master,
-    "kill-master-late": kill_master_late, "kill-driver": kill_driver,
+    "kill-master-late": kill_master_late, "removed": removed, "kill-driver": kill_driver,
+    "kill-leader": kill_leader, "zookeeper": zookeeper_forms,
 }
+# Agents that look for a restarted master soon.
+SOON = ["--agent_ping_timeout=3secs", "--max_agent_ping_timeouts=3"]
 
 
 def cluster_for(scenario, kind, folder):
@@ -316,7 +406,9 @@ def cluster_for(scenario, kind, folder):
         credentials.write_text("me right\n")
         return KINDS[kind](folder, AGENTS, [f"--credentials={credentials}", "--authenticate_http_frameworks=true"] + (
             ["--http_framework_authenticators=basic"] if kind == "genuine" else []))
-    return KINDS[kind](folder, AGENTS)
+    if scenario in ("kill-leader", "zookeeper"):
+        return KINDS[kind](folder, AGENTS, masters=2)
+    return KINDS[kind](folder, AGENTS, SOON if scenario in ("kill-master", "kill-master-late") else [])
 
 
 def main():

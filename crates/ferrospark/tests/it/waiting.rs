@@ -179,6 +179,7 @@ fn all_situations(cluster: &Cluster) {
         check(cluster, situation);
     }
     in_use(cluster);
+    reached_cores_max(cluster);
 }
 
 /// Asks for executors and keeps them.
@@ -215,6 +216,115 @@ fn in_use(cluster: &Cluster) {
     drop(holder);
     wait_for(PATIENCE, "the frameworks to be gone", || {
         cluster.frameworks().is_empty().then_some(())
+    });
+}
+
+/// Tries, tells why it could not, and stays.
+const STUBBORN: &str = r#"
+import sys, time
+from pyspark.sql import SparkSession
+try:
+    SparkSession.builder.getOrCreate().range(0, 10, 1, 2).count()
+except Exception as error:
+    print(error, file=sys.stderr, flush=True)
+time.sleep(600)
+"#;
+
+/// An application that no master registers, and which therefore has no id to ask by.
+fn not_registered(master: &str, situation: &Situation) {
+    let Situation { flags, reason, words } = situation;
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path().join("stubborn.py");
+    std::fs::write(&app, STUBBORN).unwrap();
+    let port = crate::cluster::free_port();
+    let mut command = script("bin/spark-submit");
+    command.args(["--master", master, "--conf", &format!("spark.ui.port={port}")]);
+    command.args(crate::run::ON_EXECUTORS);
+    for setting in *flags {
+        command.args(["--conf", setting]);
+    }
+    let child = command.arg(&app).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let application = Application::of(child.unwrap());
+    application.says(words);
+    let pages = format!("127.0.0.1:{port}");
+    let told = get_json(&pages, "/api/v1/mesos").unwrap();
+    assert_eq!(told["waiting"]["causes"][0]["reason"], *reason, "{told}");
+    let metrics = get_json(&pages, "/metrics/json").unwrap();
+    let gauge = format!("unregistered.driver.mesos.waiting.{reason}");
+    assert_eq!(metrics["gauges"][gauge]["value"], 1.0, "{metrics}");
+}
+
+fn all_unregistered(cluster: &Cluster) {
+    for situation in [
+        Situation {
+            flags: &["spark.mesos.principal=me", "spark.mesos.secret=wrong"],
+            reason: "authentication",
+            words: "check spark.mesos.principal and spark.mesos.secret",
+        },
+        Situation {
+            flags: &[
+                "spark.mesos.principal=me",
+                "spark.mesos.secret=right",
+                "spark.mesos.role=/no/role",
+            ],
+            reason: "registration_refused",
+            words: "ole",
+        },
+    ] {
+        not_registered(&cluster.master(), &situation);
+    }
+}
+
+fn guarded(folder: &tempfile::TempDir) -> Layout {
+    let credentials = folder.path().join("credentials");
+    std::fs::write(&credentials, "me right\n").unwrap();
+    Layout::even(1, 1)
+        .master(&format!("--credentials={}", credentials.display()))
+        .master("--authenticate_http_frameworks=true")
+}
+
+#[test]
+fn our_master_says_why_it_registers_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    all_unregistered(&Cluster::ours_with(&guarded(&folder)));
+}
+
+#[test]
+fn a_genuine_master_says_why_it_registers_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = guarded(&folder).master("--http_framework_authenticators=basic");
+    if let Some(cluster) = Cluster::genuine_with(&layout) {
+        all_unregistered(&cluster);
+    }
+}
+
+#[test]
+fn a_master_that_is_not_there_is_a_reason() {
+    let master = format!("mesos://127.0.0.1:{}", crate::cluster::free_port());
+    let situation = Situation { flags: &[], reason: "master_unreachable", words: "refused" };
+    not_registered(&master, &situation);
+}
+
+/// Says nothing on the terminal, for tasks run; who looks is told why there are not more.
+fn reached_cores_max(cluster: &Cluster) {
+    let mut command = script("bin/spark-sql");
+    command.args(["--master", &cluster.master()]).args(crate::run::ON_EXECUTORS);
+    command.args(["--conf", "spark.cores.max=1", "--conf", "spark.ui.port=0"]);
+    let query = "select max(sha2(cast(id as string), 512)) from range(0, 100000000, 1, 8)";
+    let child = command.args(["-e", query]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let _application = Application::of(child.unwrap());
+    wait_for(PATIENCE, "spark.cores.max as a reason", || {
+        let framework = cluster.frameworks().into_iter().next()?;
+        let id = framework["id"].as_str()?.to_owned();
+        let pages = framework["webui_url"].as_str()?.strip_prefix("http://")?.to_owned();
+        let told = get_json(&pages, &format!("/api/v1/applications/{id}/mesos"))?;
+        let cause = &told["waiting"]["causes"][0];
+        let metrics = get_json(&pages, "/metrics/json")?;
+        let gauge = format!("{id}.driver.mesos.waiting.reached_cores_max");
+        let right = cause["reason"] == "reached_cores_max"
+            && cause["text"] == "spark.cores.max=1 is reached: 1 core is held"
+            && metrics["gauges"][gauge]["value"] == 1.0;
+        right.then_some(())
     });
 }
 
