@@ -20,6 +20,20 @@ def free_port():
         return s.getsockname()[1]
 
 
+def settled_ports(count):
+    """Free ports that the system gives to no connection of its own, so that they stay free until all are used."""
+    found, port = [], 15000 + os.getpid() % 10000
+    while len(found) < count:
+        port += 1
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                found.append(port)
+            except OSError:
+                pass
+    return found
+
+
 def wait_for(what, ready, limit=60.0):
     """Polls until `ready` gives something true, and gives it back."""
     end = time.monotonic() + limit
@@ -40,7 +54,7 @@ class Cluster:
         self.ports = {("master" if n == 0 else f"master-{n}"): free_port() for n in range(masters)}
         self.master_flags = list(master)
         self.agent_flags = [list(flags) for flags in agents]
-        self.agent_ports = [free_port() for _ in agents]
+        self.agent_ports = [free_port() for _ in agents] if len(agents) < 20 else settled_ports(len(agents))
         self.zookeeper = None
         if masters > 1:
             self.start_zookeeper()

@@ -35,24 +35,31 @@ COMMON = [
     "spark.ui.port=0", "spark.sql.adaptive.enabled=false",
 ]
 FINE = [*COMMON, "spark.mesos.coarse=false", "spark.mesos.mesosExecutor.cores=0.5"]
-# Tasks of some hundred milliseconds, until the time is over.
+# One job of short tasks without an end; between jobs an application would want less than it may have.
 DEMAND = """
-import sys, time
+import sys, threading, time
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
 spark.range(0, 1, 1, 1).count()
 print("ready", flush=True)
 sys.stdin.readline()
-end = time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
-    spark.range(0, 4000000, 1, 64).selectExpr("max(sha2(cast(id as string), 256))").collect()
+def job():
+    try:
+        spark.range(0, 2000000000, 1, 100000).filter("sha2(cast(id as string), 256) = 'none'").collect()
+    except Exception:
+        pass
+asking = threading.Thread(target=job)
+asking.start()
+time.sleep(float(sys.argv[1]))
+spark.interruptAll()
+asking.join()
 print("done", flush=True)
 """
 HOLD = """
 import sys
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
-print(spark.range(0, 100000, 1, 8).selectExpr("sum(id)").collect()[0][0], flush=True)
+print(spark.range(0, 100000, 1, 200).selectExpr("sum(id)").collect()[0][0], flush=True)
 sys.stdin.readline()
 """
 PYMESOS = """
