@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use parking_lot::Mutex;
 use prost::Message;
 use spark_connect_proto as sc;
+use spark_plan::errors::known_datafusion;
 use spark_sql_parser::error::{ErrorKind, SparkError};
 use tonic::{Code, Status};
 
@@ -261,15 +262,17 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
                 "{text}. Raise spark.driver.memory, which bounds the operators of this process."
             ),
         ),
-        root => SparkError::new(
-            ErrorKind::Execution,
-            "INTERNAL_ERROR",
-            "XX000",
-            format!(
-                "{} Please report this with the query that caused it.",
-                sentence(&root.to_string())
-            ),
-        ),
+        root => known_datafusion(root).unwrap_or_else(|| {
+            SparkError::new(
+                ErrorKind::Execution,
+                "INTERNAL_ERROR",
+                "XX000",
+                format!(
+                    "{} Please report this with the query that caused it.",
+                    sentence(&root.to_string())
+                ),
+            )
+        }),
     }
 }
 

@@ -19,15 +19,24 @@ pub fn external(error: SparkError) -> DataFusionError {
 #[must_use]
 pub fn from_datafusion(error: DataFusionError) -> SparkError {
     let error = spark_error_of(error);
-    if error.text.contains(TOO_MANY_ROWS) || error.text.contains("returned more than one row") {
-        return SparkError::new(
-            ErrorKind::Runtime,
-            "SCALAR_SUBQUERY_TOO_MANY_ROWS",
-            "21000",
-            TOO_MANY_ROWS,
-        );
+    if error.text.contains(TOO_MANY_ROWS) { too_many_rows() } else { error }
+}
+
+/// Spark's error for a scalar subquery with a second row.
+fn too_many_rows() -> SparkError {
+    SparkError::new(ErrorKind::Runtime, "SCALAR_SUBQUERY_TOO_MANY_ROWS", "21000", TOO_MANY_ROWS)
+}
+
+/// What an error of DataFusion's own stands for in Spark, where Spark has a condition for it.
+#[must_use]
+pub fn known_datafusion(error: &DataFusionError) -> Option<SparkError> {
+    match error {
+        DataFusionError::Execution(text) if text.contains("returned more than one row") => {
+            Some(too_many_rows())
+        }
+        DataFusionError::NotImplemented(text) => Some(unsupported(text.clone())),
+        _ => None,
     }
-    error
 }
 
 fn spark_error_of(error: DataFusionError) -> SparkError {
@@ -60,7 +69,7 @@ fn spark_error_of(error: DataFusionError) -> SparkError {
         }
         _ => {}
     }
-    internal(error.strip_backtrace())
+    known_datafusion(error.find_root()).unwrap_or_else(|| internal(error.strip_backtrace()))
 }
 
 pub(crate) fn internal(text: impl Into<String>) -> SparkError {

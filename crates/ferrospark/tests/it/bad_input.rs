@@ -83,6 +83,7 @@ fn sql_errors_carry_condition_and_state() {
         ("select * from missing_table", vec!["[TABLE_OR_VIEW_NOT_FOUND]", "42P01"]),
         (&format!("select * from parquet.`{}`", broken.display()), vec!["broken.parquet"]),
         ("select 1/0", vec!["[DIVIDE_BY_ZERO]", "22012"]),
+        ("select (select id from range(2))", vec!["[SCALAR_SUBQUERY_TOO_MANY_ROWS]", "21000"]),
     ] {
         let output = script("bin/spark-sql")
             .args(["--master", "local[1]", "-e", statement])
