@@ -4,7 +4,7 @@
 
 use crate::{
     AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, Resource,
-    Task, TaskGroupInfo, TaskId, TaskInfo, TaskStatus,
+    Task, TaskGroupInfo, TaskId, TaskInfo, TaskState, TaskStatus,
 };
 
 /// Path the agent dials.
@@ -51,8 +51,13 @@ message! {
     }
     /// A running custom executor.
     ExecutorRecord = "ferrospark.ExecutorRecord" { 1 framework_id: req FrameworkId, 2 executor: req ExecutorInfo, }
-    /// News of a task, repeated until acknowledged.
-    StatusUpdate = "ferrospark.StatusUpdate" { 1 framework_id: req FrameworkId, 2 status: req TaskStatus, }
+    /// News of a task, repeated until acknowledged. As in Mesos it comes with the newest state the
+    /// agent knows, which later updates tell once this one is acknowledged.
+    StatusUpdate = "ferrospark.StatusUpdate" {
+        1 framework_id: req FrameworkId,
+        2 status: req TaskStatus,
+        3 latest_state: opt enum TaskState,
+    }
     /// An executor has ended; `status` is the raw wait status.
     ExecutorExited = "ferrospark.ExecutorExited" { 1 framework_id: req FrameworkId, 2 executor_id: req ExecutorId, 3 status: opt int32, }
     /// Bytes between a scheduler and an executor.

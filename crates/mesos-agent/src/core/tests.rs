@@ -244,13 +244,25 @@ fn told(message: &ToMaster) -> String {
         let reason = status.reason.map(|_| format!(" {}", status.reason())).unwrap_or_default();
         let text = status.message.as_ref().map(|m| format!(" \"{m}\"")).unwrap_or_default();
         let source = status.source();
-        return format!("update {} {} {source}{reason}{text}", status.task_id, status.state());
+        let latest = update.latest_state();
+        let newest =
+            if latest == status.state() { String::new() } else { format!(", now {latest}") };
+        return format!(
+            "update {} {} {source}{reason}{text}{newest}",
+            status.task_id,
+            status.state()
+        );
     }
     if let Some(exited) = &message.executor_exited {
         return format!("executor {} exited {:?}", exited.executor_id, exited.status);
     }
     if let Some(register) = &message.register {
-        let tasks = register.tasks.iter().map(|task| format!("{} {}", task.task_id, task.state()));
+        let tasks = register.tasks.iter().map(|task| {
+            let told = task.status_update_state.map(|_| task.status_update_state());
+            let told = told.filter(|told| *told != task.state());
+            let told = told.map(|told| format!(", told {told}")).unwrap_or_default();
+            format!("{} {}{told}", task.task_id, task.state())
+        });
         let id = register.agent.id.clone().unwrap_or_default();
         return format!("register '{id}' [{}]", tasks.collect::<Vec<_>>().join(", "));
     }
@@ -274,10 +286,10 @@ fn updates_go_out_one_by_one_and_again_until_acknowledged() {
     assert!(world.agent.snapshot().frameworks.is_empty());
     world.check(&expect![[r#"
         launch t in /w/slaves/S0/frameworks/F/executors/t/runs/07070707-0707-0707-0707-070707070707 Shell("run it")
-        update t TASK_STARTING SOURCE_EXECUTOR
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
         -- the second waits for the first, which is repeated after 10 s, 20 s
-        update t TASK_STARTING SOURCE_EXECUTOR
-        update t TASK_STARTING SOURCE_EXECUTOR
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
         update t TASK_RUNNING SOURCE_EXECUTOR
         update t TASK_FINISHED SOURCE_EXECUTOR "Command exited with status 0"
         -- nothing is left
@@ -510,9 +522,9 @@ fn a_new_connection_tells_what_runs_and_what_was_not_acknowledged() {
     world.handle(Event::Linked);
     world.registered();
     world.check(&expect![[r#"
-        register 'S0' [t TASK_RUNNING, u TASK_FINISHED]
-        update t TASK_STARTING SOURCE_EXECUTOR
-        update u TASK_STARTING SOURCE_EXECUTOR
+        register 'S0' [t TASK_RUNNING, told TASK_STARTING, u TASK_FINISHED, told TASK_STARTING]
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
+        update u TASK_STARTING SOURCE_EXECUTOR, now TASK_FINISHED
     "#]]);
 }
 

@@ -14,6 +14,7 @@ use super::Agent;
 use super::Time;
 use super::event::ContainerKey;
 use super::record::{ContainerRef, Record};
+use super::state::TaskEntry;
 
 /// First and longest pause before an update is sent again, as in Mesos.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
@@ -54,9 +55,16 @@ impl Updates {
             due.extend(queue.pending.front().map(|status| StatusUpdate {
                 framework_id: framework_id.clone(),
                 status: status.clone(),
+                latest_state: queue.pending.back().map(|latest| latest.state),
             }));
         }
         due
+    }
+
+    /// State of the update that waits for its acknowledgement, if one does.
+    fn state_sent(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<i32> {
+        let queue = self.0.get(&(framework_id.clone(), task_id.clone()))?;
+        queue.pending.front().map(|status| status.state)
     }
 
     pub(super) fn retry_all(&mut self, now: Time) {
@@ -235,9 +243,14 @@ impl Agent {
     }
 
     /// Tasks told at a registration: those that run, and ended ones whose end is not acknowledged.
+    /// Of each the newest state, and that of the last update its scheduler may have heard of.
     pub(super) fn known_tasks(&self) -> Vec<Task> {
         let running =
             self.containers.iter().flat_map(|((framework_id, executor_id), container)| {
+                let sent = move |entry: &TaskEntry| {
+                    let heard = (entry.state != TaskState::Staging).then(|| entry.state.into());
+                    self.updates.state_sent(framework_id, &entry.info.task_id).or(heard)
+                };
                 container.tasks.values().map(move |entry| Task {
                     name: entry.info.name.clone(),
                     task_id: entry.info.task_id.clone(),
@@ -245,6 +258,7 @@ impl Agent {
                     executor_id: Some(executor_id.clone()),
                     agent_id: entry.info.agent_id.clone(),
                     state: entry.state.into(),
+                    status_update_state: sent(entry),
                     resources: entry.info.resources.clone(),
                     labels: entry.info.labels.clone(),
                     discovery: entry.info.discovery.clone(),
@@ -252,7 +266,10 @@ impl Agent {
                     ..Task::default()
                 })
             });
-        let ended = self.updates.0.values().filter_map(|queue| queue.task.clone());
+        let ended = self.updates.0.values().filter_map(|queue| {
+            let status_update_state = queue.pending.front().map(|status| status.state);
+            Some(Task { status_update_state, ..queue.task.clone()? })
+        });
         running.chain(ended).collect()
     }
 }

@@ -29,12 +29,15 @@ const AT_ONCE: usize = 200;
 /// Wait before an agent that lost its master dials again.
 const REDIAL_WAIT: Duration = Duration::from_millis(100);
 
+/// Begin of the ids of tasks that run for ever, whatever becomes of the others.
+pub(super) const LASTING: &str = "lasting-";
+
 /// What becomes of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// It runs for ever.
     Runs,
-    /// It is over once its running was acknowledged.
+    /// It is over once its running was acknowledged, but for those whose id begins with `lasting-`.
     Ends,
 }
 
@@ -255,6 +258,7 @@ impl NullAgent {
         }
         if let Some(acknowledged) = message.acknowledge
             && self.shared.task == Task::Ends
+            && !acknowledged.task_id.value.starts_with(LASTING)
         {
             return self.end(&acknowledged.task_id, TaskState::Finished);
         }
@@ -287,7 +291,8 @@ impl NullAgent {
             ..TaskStatus::default()
         };
         status.set_state(state);
-        let update = StatusUpdate { framework_id: framework.clone(), status };
+        let latest_state = Some(status.state);
+        let update = StatusUpdate { framework_id: framework.clone(), status, latest_state };
         ToMaster { update: Some(update), ..ToMaster::default() }
     }
 }

@@ -103,7 +103,7 @@ impl Master {
     fn set_aside(&mut self, id: &FrameworkId, task_id: &TaskId, status: &TaskStatus) {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let Some(mut record) = framework.tasks.remove(task_id) else { return };
-        record.note(status);
+        record.note(status, status.state());
         let agent_id = record.task.agent_id.clone();
         framework.unreachable.insert(task_id.clone(), record.task);
         if let Some(agent) = self.agents.get_mut(&agent_id) {

@@ -32,9 +32,12 @@ impl TaskRecord {
         self.task.state()
     }
 
-    pub(super) fn note(&mut self, status: &TaskStatus) {
+    /// Notes an update, and the newest state the agent told with it. What has ended stays so.
+    pub(super) fn note(&mut self, status: &TaskStatus, latest: TaskState) {
         let task = Arc::make_mut(&mut self.task);
-        task.state = status.state;
+        if !task.state().is_terminal() {
+            task.state = latest.into();
+        }
         task.status_update_state = Some(status.state);
         task.status_update_uuid.clone_from(&status.uuid);
         if task.executor_id.is_none() {

@@ -248,13 +248,28 @@ impl World {
     }
 
     fn update(&mut self, link: LinkId, task: &str, state: TaskState, uuid: u8) {
+        self.update_with(link, task, state, uuid, None);
+    }
+
+    fn update_with(
+        &mut self,
+        link: LinkId,
+        task: &str,
+        state: TaskState,
+        uuid: u8,
+        latest: Option<TaskState>,
+    ) {
         let status = TaskStatus {
             task_id: task.into(),
             state: state.into(),
             uuid: Some(Bytes::from(vec![uuid; 16])),
             ..TaskStatus::default()
         };
-        let update = Some(StatusUpdate { framework_id: "M-0000".into(), status });
+        let update = Some(StatusUpdate {
+            framework_id: "M-0000".into(),
+            status,
+            latest_state: latest.map(Into::into),
+        });
         self.hear_agent(link, ToMaster { update, ..ToMaster::default() });
     }
 
@@ -398,6 +413,46 @@ fn a_task_from_subscription_to_acknowledged_end() {
         s: UPDATE t TASK_FINISHED
         s: OFFERS M-O1@M-S0 cpus:4; mem:400
         L0: acknowledge t 2
+    "#]]);
+}
+
+#[test]
+fn the_newest_state_is_shown_and_frees_resources_before_its_update_is_told() {
+    let mut world = World::new();
+    world.subscribe("s");
+    let link = world.agent("cpus:4;mem:400");
+    world.accept(&["M-O0"], vec![task("t", "M-S0", "cpus:1;mem:100")]);
+    let shown = |world: &World| {
+        let task = Arc::clone(&world.master.snapshot().frameworks[0].tasks[0]);
+        (task.state(), task.status_update_state())
+    };
+    world.update_with(link, "t", TaskState::Starting, 1, Some(TaskState::Running));
+    assert_eq!(shown(&world), (TaskState::Running, TaskState::Starting));
+    world.reconcile(&[("t", None)]);
+    world.update_with(link, "t", TaskState::Starting, 1, Some(TaskState::Finished));
+    assert_eq!(shown(&world), (TaskState::Finished, TaskState::Starting));
+    world.acknowledge("t", "M-S0", 1);
+    world.update_with(link, "t", TaskState::Running, 2, Some(TaskState::Finished));
+    world.acknowledge("t", "M-S0", 2);
+    world.update_with(link, "t", TaskState::Finished, 3, Some(TaskState::Finished));
+    assert_eq!(shown(&world), (TaskState::Finished, TaskState::Finished));
+    world.acknowledge("t", "M-S0", 3);
+    assert_eq!(world.master.snapshot().frameworks[0].tasks.len(), 0);
+    world.check(&expect![[r#"
+        s: SUBSCRIBED M-0000
+        s: HEARTBEAT
+        L0: registered M-S0
+        s: OFFERS M-O0@M-S0 cpus:4; mem:400
+        L0: run t cpus:1; mem:100
+        s: UPDATE t TASK_STARTING
+        s: UPDATE t TASK_STARTING REASON_RECONCILIATION "Reconciliation: Latest task state"
+        s: UPDATE t TASK_STARTING
+        s: OFFERS M-O1@M-S0 cpus:4; mem:400
+        L0: acknowledge t 1
+        s: UPDATE t TASK_RUNNING
+        L0: acknowledge t 2
+        s: UPDATE t TASK_FINISHED
+        L0: acknowledge t 3
     "#]]);
 }
 

@@ -1,7 +1,5 @@
 //! News of tasks: made here, or brought by agents and passed on.
 
-use std::sync::Arc;
-
 use mesos_api::agent_protocol::{ExecutorExited, FrameworkMessage, StatusUpdate};
 use mesos_api::scheduler::{Event, event};
 use mesos_api::task_status::{Reason, Source};
@@ -60,9 +58,13 @@ impl Master {
 
     /// An agent's update is noted and passed on; the scheduler's acknowledgement goes back later.
     pub(super) fn status_update(&mut self, agent_id: &AgentId, update: StatusUpdate) {
-        let StatusUpdate { framework_id, mut status } = update;
+        let latest = update.latest_state.map(|_| update.latest_state());
+        let StatusUpdate { framework_id, mut status, .. } = update;
+        let told = status.state();
         self.counters.status_updates += 1;
         self.note_drain(agent_id, &framework_id, &mut status);
+        // Draining may have changed what the update tells, and so what is the newest.
+        let latest = latest.filter(|latest| *latest != told).unwrap_or(status.state());
         status.agent_id.get_or_insert_with(|| agent_id.clone());
         let Some(framework) = self.frameworks.get_mut(&framework_id) else {
             self.counters.invalid_status_updates += 1;
@@ -73,13 +75,7 @@ impl Master {
         };
         match framework.tasks.get_mut(&status.task_id) {
             Some(record) if record.task.agent_id == *agent_id => {
-                if record.state().is_terminal() {
-                    // An earlier update than the end that is known, of a task the agent brought along.
-                    let task = Arc::make_mut(&mut record.task);
-                    task.status_update_state = Some(status.state);
-                } else {
-                    record.note(&status);
-                }
+                record.note(&status, latest);
                 record.unacknowledged = status.uuid.is_some().then(|| status.clone());
                 let ended = record.state().is_terminal();
                 let (task_id, state) = (status.task_id.clone(), record.task.state());
@@ -120,7 +116,7 @@ impl Master {
         if record.state().is_terminal() {
             record.unacknowledged = None;
         } else {
-            record.note(&status);
+            record.note(&status, status.state());
             record.unacknowledged = None;
             let state = record.task.state();
             self.publish_task_updated(id, &status, state);

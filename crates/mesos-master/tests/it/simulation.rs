@@ -530,11 +530,10 @@ impl Simulation {
 
     /// Only the first unacknowledged update is sent.
     fn send_first(&mut self, agent: usize, key: &(FrameworkId, TaskId)) {
-        let running = self.agents[agent].tasks.get(key);
-        let Some(status) = running.and_then(|running| running.pending.front().cloned()) else {
-            return;
-        };
-        let update = Some(StatusUpdate { framework_id: key.0.clone(), status });
+        let Some(running) = self.agents[agent].tasks.get(key) else { return };
+        let Some(status) = running.pending.front().cloned() else { return };
+        let latest_state = Some(running.task.state);
+        let update = Some(StatusUpdate { framework_id: key.0.clone(), status, latest_state });
         self.tell_master(agent, ToMaster { update, ..ToMaster::default() });
     }
 

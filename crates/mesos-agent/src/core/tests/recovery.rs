@@ -66,7 +66,7 @@ fn what_a_checkpointing_framework_runs_is_kept_until_all_is_told() {
         launch t in /w/slaves/S0/frameworks/F/executors/t/runs/07070707-0707-0707-0707-070707070707 Shell("run it")
         save t TASK_STARTING
         save t TASK_RUNNING
-        update t TASK_STARTING SOURCE_EXECUTOR
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
         save t acknowledged
         update t TASK_RUNNING SOURCE_EXECUTOR
         save t acknowledged
@@ -97,8 +97,8 @@ fn a_command_whose_start_could_not_be_told_is_told_now() {
     world.check(&expect![[r#"
         save t TASK_STARTING
         save t TASK_RUNNING
-        register 'S0' [t TASK_RUNNING]
-        update t TASK_STARTING SOURCE_EXECUTOR
+        register 'S0' [t TASK_RUNNING, told TASK_STARTING]
+        update t TASK_STARTING SOURCE_EXECUTOR, now TASK_RUNNING
     "#]]);
 }
 

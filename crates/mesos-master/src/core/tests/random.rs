@@ -176,7 +176,7 @@ impl World {
                     uuid: Some(Bytes::from(vec![task; 16])),
                     ..TaskStatus::default()
                 };
-                let update = Some(StatusUpdate { framework_id, status });
+                let update = Some(StatusUpdate { framework_id, status, latest_state: None });
                 self.hear_agent(link, ToMaster { update, ..ToMaster::default() });
             }
             Step::Pass(milliseconds) => self.pass(milliseconds),
