@@ -278,7 +278,9 @@ impl Service {
         match action {
             Action::ToMaster(message) => {
                 let record = recordio::encode(&message.encode_to_vec());
-                if self.link.as_ref().is_some_and(|link| link.try_send(record).is_err()) {
+                // Of a link that is gone its task knows, and a word about it would end the next one.
+                let sent = self.link.as_ref().map(|link| link.try_send(record));
+                if matches!(sent, Some(Err(mpsc::error::TrySendError::Full(_)))) {
                     self.relink.notify_one();
                 }
             }
