@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mesos_api::MasterInfo;
 use mesos_api::json::JsonValue as _;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Error, Permission};
 
 /// As in Mesos.
@@ -50,6 +50,46 @@ impl fmt::Debug for Ensemble {
 #[error("--zk takes zk://host1:port1,host2:port2/path")]
 pub struct MalformedEnsemble;
 
+/// The session by which this master leads.
+#[derive(Clone, Debug)]
+pub(crate) struct Lead {
+    pub(crate) client: Client,
+    /// Path of this master's node, which stands as long as it leads.
+    pub(crate) own: String,
+    ensemble: Ensemble,
+}
+
+impl Lead {
+    /// Path of a node beside those of the masters.
+    pub(crate) fn node(&self, name: &str) -> String {
+        self.ensemble.node(name)
+    }
+
+    /// Who may do what with nodes of masters.
+    pub(crate) fn acls(&self) -> NodeAcls {
+        NodeAcls::of(&self.ensemble)
+    }
+}
+
+/// With credentials others may read, without everybody may do everything, as in Mesos.
+#[derive(Debug)]
+pub(crate) struct NodeAcls(Option<[Acl; 2]>);
+
+impl NodeAcls {
+    fn of(ensemble: &Ensemble) -> Self {
+        let read = Acl::new(Permission::READ, AuthId::anyone());
+        let all = Acl::new(Permission::ALL, AuthId::authed());
+        Self(ensemble.credentials.is_some().then_some([read, all]))
+    }
+
+    pub(crate) fn acls(&self) -> Acls<'_> {
+        match &self.0 {
+            Some(own) => Acls::new(own),
+            None => Acls::anyone_all(),
+        }
+    }
+}
+
 impl Ensemble {
     pub(crate) fn parse(url: &str) -> Result<Self, MalformedEnsemble> {
         let rest = url.strip_prefix("zk://").ok_or(MalformedEnsemble)?;
@@ -70,10 +110,16 @@ impl Ensemble {
     }
 }
 
-/// Contends until the leadership, once won, is lost, or the receiver is gone.
-pub(crate) async fn contend(ensemble: Ensemble, info: MasterInfo, leader: watch::Sender<Leader>) {
+/// Contends until the leadership, once won, is lost, or the receiver is gone. `won` gets the session.
+pub(crate) async fn contend(
+    ensemble: Ensemble,
+    info: MasterInfo,
+    leader: watch::Sender<Leader>,
+    won: oneshot::Sender<Lead>,
+) {
+    let mut won = Some(won);
     while !leader.is_closed() {
-        let outcome = session(&ensemble, &info, &leader).await;
+        let outcome = session(&ensemble, &info, &leader, &mut won).await;
         let led = *leader.borrow() == Leader::Own;
         if let Err(error) = outcome {
             tracing::warn!(%error, ?ensemble, led, "the session with ZooKeeper ended");
@@ -91,23 +137,18 @@ async fn session(
     ensemble: &Ensemble,
     info: &MasterInfo,
     leader: &watch::Sender<Leader>,
+    won: &mut Option<oneshot::Sender<Lead>>,
 ) -> Result<(), Error> {
     let mut connector = Client::connector().with_session_timeout(SESSION_TIMEOUT);
     if let Some(credentials) = &ensemble.credentials {
         connector = connector.with_auth("digest", credentials.as_bytes());
     }
     let client = connector.connect(&ensemble.servers).await?;
-    // With credentials others may read, without everybody may do everything, as in Mesos.
-    let own =
-        [Acl::new(Permission::READ, AuthId::anyone()), Acl::new(Permission::ALL, AuthId::authed())];
-    let acls = || match &ensemble.credentials {
-        Some(_) => Acls::new(&own),
-        None => Acls::anyone_all(),
-    };
+    let acls = NodeAcls::of(ensemble);
     if ensemble.path != "/" {
-        client.mkdir(&ensemble.path, &CreateMode::Persistent.with_acls(acls())).await?;
+        client.mkdir(&ensemble.path, &CreateMode::Persistent.with_acls(acls.acls())).await?;
     }
-    let options = CreateMode::EphemeralSequential.with_acls(acls());
+    let options = CreateMode::EphemeralSequential.with_acls(acls.acls());
     let data = info.to_json().to_string();
     let (_, sequence) = client.create(&ensemble.node(LABEL), data.as_bytes(), &options).await?;
     let own_name = format!("{LABEL}{sequence}");
@@ -126,6 +167,14 @@ async fn session(
         };
         if *leader.borrow() != next {
             tracing::info!(leader = ?next, "leader elected");
+            if next == Leader::Own
+                && let Some(won) = won.take()
+            {
+                let own = ensemble.node(&own_name);
+                let lead = Lead { client: client.clone(), own, ensemble: ensemble.clone() };
+                // Nobody waits for it once the master stops.
+                let _ = won.send(lead);
+            }
             leader.send_replace(next);
         }
         tokio::select! {

@@ -6,8 +6,10 @@ pub mod core;
 mod election;
 mod messages;
 mod options;
+mod registrar;
 mod server;
 mod service;
+mod shared;
 mod store;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use mesos_api::{Address, MasterInfo, master_info};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +32,7 @@ pub use store::StoreError;
 use core::registry::Registry;
 use core::{Acls, Settings};
 use election::{Ensemble, Leader};
+use registrar::Registrar;
 use server::{Credentials, Server};
 use service::Service;
 use store::Store;
@@ -143,15 +146,18 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
     let (handle, inputs) = service::inputs();
     let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (elected, leader) = watch::channel(Leader::Own);
+    let mut lead = None;
     if let Some(url) = &options.zk {
         elected.send_replace(Leader::Unknown);
         let ensemble = Ensemble::parse(url)?;
         let (contender, stops) = (info.clone(), stopping.clone());
+        let (won, winning) = oneshot::channel();
+        lead = Some(winning);
         tasks.spawn(async move {
             tokio::select! {
                 () = stops.cancelled() => {}
                 // It returns when another may lead: then this master must not go on.
-                () = election::contend(ensemble, contender, elected) => {
+                () = election::contend(ensemble, contender, elected, won) => {
                     tracing::error!("leadership is lost; the master stops");
                     stops.cancel();
                 }
@@ -159,14 +165,26 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
         });
     }
     let (settings, stops) = (settings(&options, acls, info.clone()), stopping.clone());
-    let mut elections = leader.clone();
     tasks.spawn(async move {
         let leading = async {
             // Without ZooKeeper it leads from the start.
-            if elections.wait_for(|leader| *leader == Leader::Own).await.is_ok() {
-                tracing::info!("master is leading");
+            let begun = match lead {
+                None => Ok((Registrar::alone(store), registry)),
+                Some(lead) => {
+                    let Ok(lead) = lead.await else { return };
+                    tracing::info!("master is leading");
+                    Registrar::elected(store, registry, lead).await
+                }
+            };
+            match begun {
+                Ok((registrar, registry)) => {
+                    Service::new(settings, registrar, registry, inputs).run().await;
+                }
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "the registry cannot be used; the master stops");
+                }
             }
-            Service::new(settings, store, registry, inputs).run().await;
         };
         tokio::select! {
             () = stops.cancelled() => {}

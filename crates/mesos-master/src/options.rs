@@ -83,6 +83,9 @@ pub struct MasterOptions {
     /// Masters elect a leader there, such as zk://h1:2181,h2:2181/mesos
     #[arg(long)]
     pub zk: Option<String>,
+    /// Taken for the sake of Mesos' scripts: the registry is in ZooKeeper, which has a quorum of its own
+    #[arg(long)]
+    pub quorum: Option<u32>,
     /// Agents must authenticate
     #[arg(long, value_parser = clap::value_parser!(bool), num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub authenticate_agents: bool,

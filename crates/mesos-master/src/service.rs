@@ -19,7 +19,7 @@ use crate::core::{
     Action, Answer, Event, FrameworkReasons, LinkId, Master, Operation, RequestId, Settings,
     Snapshot, StreamId,
 };
-use crate::store::Store;
+use crate::registrar::Registrar;
 
 /// Requests and messages waiting for the loop. It is fast; a queue this long means trouble, and
 /// senders then wait.
@@ -144,7 +144,7 @@ pub(crate) struct Service {
     observers_heard: Instant,
     snapshot: Option<Taken>,
     changed: bool,
-    store: Option<Store>,
+    registrar: Registrar,
     /// What the core wants done, until what is to be stored is.
     actions: Vec<Action>,
 }
@@ -189,7 +189,7 @@ impl Clock {
 impl Service {
     pub(crate) fn new(
         settings: Settings,
-        store: Option<Store>,
+        registrar: Registrar,
         registry: Registry,
         inputs: Inputs,
     ) -> Self {
@@ -206,7 +206,7 @@ impl Service {
             observers_heard: Instant::now(),
             snapshot: None,
             changed: false,
-            store,
+            registrar,
             actions: Vec::new(),
         }
     }
@@ -260,7 +260,7 @@ impl Service {
     /// nobody may see what was decided, and the master ends.
     async fn perform_all(&mut self) -> bool {
         let actions = std::mem::take(&mut self.actions);
-        if let Some(store) = self.store.clone() {
+        if self.registrar.keeps() {
             let changes: Vec<Change> = actions
                 .iter()
                 .filter_map(|action| match action {
@@ -273,16 +273,12 @@ impl Service {
                     | Action::Publish { .. } => None,
                 })
                 .collect();
-            if !changes.is_empty() {
-                let stored = tokio::task::spawn_blocking(move || store.commit(&changes)).await;
-                match stored {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "the registry cannot be written; the master stops");
-                        return false;
-                    }
-                    Err(_) => return false,
-                }
+            if !changes.is_empty()
+                && let Err(error) = self.registrar.commit(changes).await
+            {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the registry cannot be written; the master stops");
+                return false;
             }
         }
         for action in actions {

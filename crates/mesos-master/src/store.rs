@@ -48,7 +48,8 @@ impl Store {
         Ok((store, registry))
     }
 
-    fn entries(&self) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+    /// All that is there.
+    pub(crate) fn entries(&self) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
         let table = self.0.begin_read()?.open_table(TABLE)?;
         let mut entries = Vec::new();
         for entry in table.iter()? {
@@ -56,6 +57,20 @@ impl Store {
             entries.push((key.value().to_owned(), value.value().to_vec()));
         }
         Ok(entries)
+    }
+
+    /// Puts these entries in place of all that is there.
+    pub(crate) fn replace(&self, entries: &[(String, Vec<u8>)]) -> Result<(), redb::Error> {
+        let write = self.0.begin_write()?;
+        {
+            let mut table = write.open_table(TABLE)?;
+            table.retain(|_, _| false)?;
+            for (key, value) in entries {
+                table.insert(key.as_str(), value.as_slice())?;
+            }
+        }
+        write.commit()?;
+        Ok(())
     }
 
     /// Makes changes durable, all or none.

@@ -1,12 +1,12 @@
 //! Two masters and a real ZooKeeper.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mesos_master::{MasterHandle, MasterOptions};
 
-use crate::http::get;
+use crate::http::{get, send};
 
 /// A loaded machine takes longer than a free one.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -38,8 +38,13 @@ impl Ensemble {
     }
 
     async fn master(&self) -> MasterHandle {
+        self.master_in(None).await
+    }
+
+    async fn master_in(&self, work_dir: Option<PathBuf>) -> MasterHandle {
         let zk = Some(format!("zk://{}/mesos", self.address));
-        mesos_master::start(MasterOptions { zk, ..MasterOptions::loopback() }).await.unwrap()
+        let options = MasterOptions { zk, work_dir, ..MasterOptions::loopback() };
+        mesos_master::start(options).await.unwrap()
     }
 }
 
@@ -79,4 +84,64 @@ async fn a_standby_redirects_and_takes_over() {
     let state = wait_for(&second, "/state", 200).await.json();
     assert_eq!(state["id"], second.info.id);
     second.shutdown().await;
+}
+
+/// What an operator decided is the next leader's to know, whatever stands in its own registry.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_leader_takes_over_the_registry() {
+    let Some(ensemble) = Ensemble::start() else { return };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let put = async |master: &MasterHandle, role: &str| {
+        let weights = format!(r#"[{{"role": "{role}", "weight": 2.5}}]"#);
+        let answer = send(
+            master.addr,
+            "PUT",
+            "/weights",
+            &["Content-Type: application/json"],
+            weights.as_bytes(),
+        );
+        assert_eq!(answer.await.status, 200);
+    };
+    // What the first leader of all has on its disk counts.
+    let options =
+        || MasterOptions { work_dir: Some(one.path().to_owned()), ..MasterOptions::loopback() };
+    let alone = mesos_master::start(options()).await.unwrap();
+    put(&alone, "before").await;
+    alone.shutdown().await;
+    let first = ensemble.master_in(Some(one.path().to_owned())).await;
+    let told = wait_for(&first, "/weights", 200).await.json();
+    assert_eq!(told[0]["role"], "before");
+    put(&first, "dev").await;
+    let limits = br#"{"type": "UPDATE_QUOTA", "update_quota": {"quota_configs": [
+        {"role": "dev", "limits": {"cpus": {"value": 4}}}]}}"#;
+    let answer =
+        send(first.addr, "POST", "/api/v1", &["Content-Type: application/json"], limits).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+
+    // The second has a registry of its own, of which nothing is left.
+    let second = mesos_master::start(MasterOptions {
+        work_dir: Some(two.path().to_owned()),
+        ..MasterOptions::loopback()
+    });
+    let second = second.await.unwrap();
+    put(&second, "stale").await;
+    second.shutdown().await;
+    let second = ensemble.master_in(Some(two.path().to_owned())).await;
+    first.shutdown().await;
+    let roles = |told: &serde_json::Value| -> Vec<String> {
+        let all = told.as_array().unwrap().iter();
+        all.map(|weight| weight["role"].as_str().unwrap().to_owned()).collect()
+    };
+    let told = wait_for(&second, "/weights", 200).await.json();
+    assert_eq!(roles(&told), ["before", "dev"]);
+    let quota = get(second.addr, "/quota").await.json();
+    assert_eq!(quota["configs"][0]["limits"]["cpus"]["value"], 4.0);
+    put(&second, "later").await;
+    second.shutdown().await;
+
+    // And so on, also without a folder.
+    let third = ensemble.master().await;
+    let told = wait_for(&third, "/weights", 200).await.json();
+    assert_eq!(roles(&told), ["before", "dev", "later"]);
+    third.shutdown().await;
 }
