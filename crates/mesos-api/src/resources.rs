@@ -86,9 +86,16 @@ impl Resources {
 
     /// Takes away what is there of one resource.
     pub fn subtract(&mut self, resource: &Resource) {
-        let resource = refined(resource.clone());
-        if let Some(at) = self.0.iter().position(|own| same_kind(own, &resource)) {
-            let rest = Amount::of(&self.0[at]).minus(Amount::of(&resource));
+        if resource.role.is_some() || resource.reservation.is_some() {
+            self.subtract_refined(&refined(resource.clone()));
+        } else {
+            self.subtract_refined(resource);
+        }
+    }
+
+    fn subtract_refined(&mut self, resource: &Resource) {
+        if let Some(at) = self.0.iter().position(|own| same_kind(own, resource)) {
+            let rest = Amount::of(&self.0[at]).minus(Amount::of(resource));
             if rest.is_empty() {
                 self.0.remove(at);
             } else {
@@ -107,8 +114,14 @@ impl Resources {
     /// Whether all of `other` is here, of the same kinds.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        // Kinds are merged in both, so each of `other` has at most one counterpart.
-        other.0.iter().all(|wanted| {
+        self.contains_each(&other.0)
+    }
+
+    /// The same of some resources out of another bag.
+    #[must_use]
+    pub fn contains_each<'a>(&self, others: impl IntoIterator<Item = &'a Resource>) -> bool {
+        // Kinds are merged in both, so each of the others has at most one counterpart.
+        others.into_iter().all(|wanted| {
             self.0
                 .iter()
                 .any(|own| same_kind(own, wanted) && Amount::of(own).covers(&Amount::of(wanted)))
@@ -193,15 +206,19 @@ impl Resources {
     /// The same resources, allocated to `role`.
     #[must_use]
     pub fn allocated_to(&self, role: &str) -> Self {
-        self.mapped(|resource| {
-            resource.allocation_info = Some(AllocationInfo { role: Some(role.to_owned()) });
-        })
+        self.clone().allocated(Some(AllocationInfo { role: Some(role.to_owned()) }))
+    }
+
+    /// Allocates these resources to `role`.
+    #[must_use]
+    pub fn into_allocated_to(self, role: &str) -> Self {
+        self.allocated(Some(AllocationInfo { role: Some(role.to_owned()) }))
     }
 
     /// The same resources, allocated to nobody.
     #[must_use]
     pub fn unallocated(&self) -> Self {
-        self.mapped(|resource| resource.allocation_info = None)
+        self.clone().allocated(None)
     }
 
     /// The same resources without reservations, allocations, disks and the like: bare amounts.
@@ -220,15 +237,15 @@ impl Resources {
             .collect()
     }
 
-    fn mapped(&self, change: impl Fn(&mut Resource)) -> Self {
-        self.0
-            .iter()
-            .cloned()
-            .map(|mut resource| {
-                change(&mut resource);
-                resource
-            })
-            .collect()
+    fn allocated(mut self, to: Option<AllocationInfo>) -> Self {
+        let mut before = self.0.iter().map(|resource| &resource.allocation_info);
+        let first = before.next();
+        // Kinds that differed in nothing but their allocation become one.
+        let merges = before.any(|allocation| Some(allocation) != first);
+        for resource in &mut self.0 {
+            resource.allocation_info.clone_from(&to);
+        }
+        if merges { self.0.into_iter().collect() } else { self }
     }
 
     /// Sum of a scalar over all kinds.

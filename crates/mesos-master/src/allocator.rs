@@ -70,6 +70,13 @@ struct AgentEntry {
     gpus: bool,
 }
 
+/// What of an agent's free resources a framework gets.
+#[derive(Debug)]
+enum Offered {
+    Everything,
+    Part(Resources),
+}
+
 /// A framework in one of its roles.
 #[derive(Debug)]
 struct Candidate {
@@ -569,21 +576,23 @@ impl Allocator {
             let (Some(node), Some(offered)) = (node, found) else { return };
             served.insert(node);
             let Some((framework_id, role)) = self.tree.owner(node) else { return };
-            let allocation = Allocation {
-                framework_id: framework_id.clone(),
-                role: role.to_string(),
-                agent_id: agent.id.clone(),
-                resources: offered.allocated_to(role),
+            let (framework_id, role) = (framework_id.clone(), Arc::clone(role));
+            let agent_id = agent.id.clone();
+            let Some(agent) = self.agents.get_mut(&number) else { return };
+            let offered = match offered {
+                Offered::Everything => std::mem::take(&mut agent.free),
+                Offered::Part(part) => {
+                    agent.free.subtract_all(&part);
+                    part
+                }
             };
-            let (is_reserved, all) = (|r: &&Resource| !r.reservations.is_empty(), offered.iter());
-            let reserved = self.sum(all.filter(is_reserved));
+            let reserved = |resource: &&Resource| !resource.reservations.is_empty();
+            let reserved = self.sum(offered.iter().filter(reserved));
             let amounts = self.tree.amounts(&offered);
-            self.tree.hold(node, &amounts, &reserved, 1);
-            self.tree.count(node);
-            if let Some(agent) = self.agents.get_mut(&number) {
-                agent.free.subtract_all(&offered);
-            }
-            allocations.push(allocation);
+            self.tree.serve(node, &amounts, &reserved);
+            let resources = offered.into_allocated_to(&role);
+            let role = role.to_string();
+            allocations.push(Allocation { framework_id, role, agent_id, resources });
         }
     }
 
@@ -594,7 +603,7 @@ impl Allocator {
         candidate: &Candidate,
         number: AgentNumber,
         agent: &AgentEntry,
-    ) -> Result<Resources, WhyNot> {
+    ) -> Result<Offered, WhyNot> {
         if !agent.active {
             return Err(WhyNot::AgentInactive);
         }
@@ -624,11 +633,20 @@ impl Allocator {
         {
             return Err(WhyNot::Quota(exhausted));
         }
-        let declined = || cut.clone().unwrap_or_else(offered);
-        if let Some(until) = self.filters.refused_until(node, number, declined) {
+        let refused = match &cut {
+            Some(cut) => self.filters.refused_until(node, number, || cut.iter()),
+            None => self.filters.refused_until(node, number, || agent.free.iter().filter(usable)),
+        };
+        if let Some(until) = refused {
             return Err(WhyNot::Declined { until });
         }
-        Ok(cut.unwrap_or_else(offered))
+        Ok(match cut {
+            Some(cut) => Offered::Part(cut),
+            None if agent.free.iter().all(|resource| candidate.may_use(resource)) => {
+                Offered::Everything
+            }
+            None => Offered::Part(offered()),
+        })
     }
 
     /// Why a framework is offered something or not, for each of its roles and each agent, in the words

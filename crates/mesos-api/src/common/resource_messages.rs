@@ -76,7 +76,7 @@ message! {
         11 allocation_info: opt AllocationInfo,
         8 reservation: opt ReservationInfo,
         13 reservations: rep ReservationInfo,
-        7 disk: opt DiskInfo,
+        7 disk: opt boxed DiskInfo,
         9 revocable: opt RevocableInfo,
         10 shared: opt SharedInfo,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesos_api::Resources;
+use mesos_api::{Resource, Resources};
 
 use super::Time;
 use super::tree::NodeId;
@@ -51,15 +51,14 @@ impl Filters {
     }
 
     /// Until when an offer would be no news.
-    pub(super) fn refused_until(
+    pub(super) fn refused_until<'a, I: Iterator<Item = &'a Resource>>(
         &self,
         node: NodeId,
         agent: AgentNumber,
-        offered: impl FnOnce() -> Resources,
+        offered: impl Fn() -> I,
     ) -> Option<Time> {
         let refusals = self.refusals.get(&node)?.get(&agent)?;
-        let offered = offered();
-        let refusing = refusals.iter().filter(|refusal| refusal.resources.contains(&offered));
+        let refusing = refusals.iter().filter(|refusal| refusal.resources.contains_each(offered()));
         refusing.map(|refusal| refusal.until).max()
     }
 

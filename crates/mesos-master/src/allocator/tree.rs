@@ -203,6 +203,22 @@ impl Tree {
 
     /// Adds to what a framework holds, or takes away. `reserved` is the part from reservations.
     pub(super) fn hold(&mut self, node: NodeId, amounts: &Amounts, reserved: &Amounts, sign: i64) {
+        self.note_held(node, amounts, reserved, sign);
+        self.place(node);
+    }
+
+    /// Notes what a framework was served with, and that it was.
+    pub(super) fn serve(&mut self, node: NodeId, amounts: &Amounts, reserved: &Amounts) {
+        self.note_held(node, amounts, reserved, 1);
+        let mut at = node;
+        while at != ROOT {
+            self.nodes[at].served += 1;
+            at = self.nodes[at].parent;
+        }
+        self.place(node);
+    }
+
+    fn note_held(&mut self, node: NodeId, amounts: &Amounts, reserved: &Amounts, sign: i64) {
         let mut at = node;
         loop {
             change(&mut self.nodes[at].held, amounts, sign);
@@ -212,17 +228,6 @@ impl Tree {
             }
             at = self.nodes[at].parent;
         }
-        self.place(node);
-    }
-
-    /// Notes that a framework was served.
-    pub(super) fn count(&mut self, node: NodeId) {
-        let mut at = node;
-        while at != ROOT {
-            self.nodes[at].served += 1;
-            at = self.nodes[at].parent;
-        }
-        self.place(node);
     }
 
     /// Whether the framework is still there, and whether it wants offers for the role.
