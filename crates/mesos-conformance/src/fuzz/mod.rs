@@ -6,6 +6,7 @@
 //! An input that breaks a decoder is written to `corpus/DECODER/crash-HASH`; it is to be committed with the
 //! repair, and every test run tries it again.
 
+mod archives;
 mod mutate;
 mod targets;
 

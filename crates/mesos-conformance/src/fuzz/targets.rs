@@ -72,6 +72,21 @@ pub fn decoders() -> Vec<Decoder> {
             ],
             run: zookeeper,
         },
+        Decoder {
+            name: "archive",
+            words: &[
+                "../",
+                "/",
+                "ustar",
+                "PK\u{3}\u{4}",
+                "PK\u{1}\u{2}",
+                "d/",
+                "a",
+                "\0\0\0\0",
+                "0000001\0",
+            ],
+            run: super::archives::unpacked,
+        },
     ]
 }
 
