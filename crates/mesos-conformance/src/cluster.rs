@@ -63,6 +63,22 @@ pub fn set_genuine_up() -> Result<()> {
     Ok(())
 }
 
+/// Sets ZooKeeper up; quick when that was done before.
+///
+/// # Errors
+/// Why it cannot be had on this machine.
+pub fn set_zookeeper_up() -> Result<()> {
+    zookeeper_tool("setup", None).map(drop)
+}
+
+/// Runs one of the programs in `tools/zookeeper`; what it printed.
+fn zookeeper_tool(name: &str, folder: Option<&Path>) -> Result<String> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/zookeeper");
+    let output = Command::new(tools.join(name)).args(folder).output()?;
+    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// A port nobody listens on now.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -230,6 +246,12 @@ impl Cluster {
         started
     }
 
+    /// Process of the leading master.
+    #[must_use]
+    pub fn master_pid(&self) -> Option<i32> {
+        self.masters[self.leader].pid
+    }
+
     /// `kill -9` of the leading master.
     ///
     /// # Errors
@@ -364,14 +386,8 @@ impl ZooKeeper {
     /// # Errors
     /// When it cannot be had, or does not come up.
     pub fn start(folder: &Path) -> Result<Self> {
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/zookeeper");
-        let run = |name: &str, folder: Option<&Path>| -> Result<String> {
-            let output = Command::new(tools.join(name)).args(folder).output()?;
-            ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        };
-        run("setup", None)?;
-        let told = run("start", Some(folder))?;
+        set_zookeeper_up()?;
+        let told = zookeeper_tool("start", Some(folder))?;
         let (port, pid) = told.trim().split_once(' ').context("start told no port and pid")?;
         Ok(Self { port: port.parse()?, pid: pid.parse()? })
     }

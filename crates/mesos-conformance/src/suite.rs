@@ -44,41 +44,9 @@ pub struct Check {
     pub run: Run,
 }
 
-/// Of checks whose last run on ours was before its master and agent learned what they need.
-const TO_TRY: &str = "it failed on the master and agent of before the registry, the operator API and checkpoints; it is to be tried again";
-
 /// Checks that ours does not pass yet, and why: told on the page, and not counted as standing on both.
-pub const NOT_YET: &[(&str, &str)] = &[
-    (
-        "tasks::unacknowledged_terminal",
-        "our agent does not tell the newest state along with an update that waits for its acknowledgement, so resources come back when that update is acknowledged",
-    ),
-    (
-        "reconciliation::status_update_state",
-        "for the same reason the endpoints show the state of the last update sent, not the newest",
-    ),
-    (
-        "offers::recover_resources",
-        "what an ACCEPT without operations gives back is not offered again at once",
-    ),
-    ("http::heartbeats", TO_TRY),
-    ("failover::master", TO_TRY),
-    ("reconciliation::recovered_agent", TO_TRY),
-    ("partitions::aware", TO_TRY),
-    ("partitions::unaware", TO_TRY),
-    ("partitions::orphans", TO_TRY),
-    ("partitions::terminal", TO_TRY),
-    ("recovery::task_goes_on", TO_TRY),
-    ("recovery::ends_meanwhile", TO_TRY),
-    ("recovery::updates_told_again", TO_TRY),
-    ("recovery::executor_reconnects", TO_TRY),
-    ("recovery::executor_dies_meanwhile", TO_TRY),
-    ("recovery::killed_meanwhile", TO_TRY),
-    ("recovery::ended_meanwhile", TO_TRY),
-    ("allocator::weights", TO_TRY),
-    ("allocator::quota_limit", TO_TRY),
-    ("failover::leader_of_two", "not tried on masters of ours yet"),
-];
+pub const NOT_YET: &[(&str, &str)] =
+    &[("failover::leader_of_two", "our agent does not find its master through ZooKeeper yet")];
 
 impl Check {
     /// Why ours does not pass it yet.

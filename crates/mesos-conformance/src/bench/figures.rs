@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::milliseconds;
-use super::null_agents::NullAgents;
+use super::null_agents::{LASTING, NullAgents};
 use crate::lab::{Lab, Profile, amount, command_task, scalar};
 use crate::wire;
 
@@ -72,7 +72,7 @@ pub async fn decline_to_offer(master: &MasterAddress, samples: usize) -> Result<
 }
 
 /// Tasks launched and running per second, over null agents, with the given number per ACCEPT; each ends, so that
-/// resources come round. With `poll`, somebody asks for `/state` so often.
+/// resources come round.
 ///
 /// # Errors
 /// When the master does not play along.
@@ -80,21 +80,7 @@ pub async fn launch_rate(
     master: &MasterAddress,
     span: Duration,
     per_accept: usize,
-    poll: Option<Duration>,
 ) -> Result<Value> {
-    let poller = poll.map(|interval| {
-        let master = master.clone();
-        tokio::spawn(async move {
-            loop {
-                drop(
-                    wire::open(&master, "GET", "/state", &[], "")
-                        .await
-                        .map(|answer| async { answer.whole().await }),
-                );
-                tokio::time::sleep(interval).await;
-            }
-        })
-    });
     let (handle, mut events) = subscribe(master).await?;
     let (mut launched, mut running, mut ended) = (0_u64, 0_u64, 0_u64);
     let started = Instant::now();
@@ -102,7 +88,7 @@ pub async fn launch_rate(
         match next(&mut events).await? {
             SchedulerEvent::Offers(offers) => {
                 for offer in offers {
-                    let tasks = fill(&offer, per_accept, &mut launched);
+                    let tasks = fill(&offer, "t", per_accept, &mut launched);
                     let operations = vec![Operation::launch_tasks(tasks)];
                     handle.accept(vec![offer.id], operations, Some(0.0));
                 }
@@ -120,9 +106,6 @@ pub async fn launch_rate(
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    if let Some(poller) = poller {
-        poller.abort();
-    }
     handle.teardown().await?;
     #[expect(clippy::cast_precision_loss, reason = "counts of tasks are small")]
     let rate = (running as f64 / seconds).round();
@@ -130,12 +113,12 @@ pub async fn launch_rate(
 }
 
 /// Small tasks, up to so many, that fit an offer.
-fn fill(offer: &Offer, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
+fn fill(offer: &Offer, prefix: &str, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
     let mut tasks = Vec::new();
     let (mut cpus, mut mem) = (amount(&offer.resources, "cpus"), amount(&offer.resources, "mem"));
     while tasks.len() < most && cpus >= 1.0 && mem >= 32.0 {
         *launched += 1;
-        let mut task = command_task(&format!("t{launched}"), &offer.agent_id, "true");
+        let mut task = command_task(&format!("{prefix}{launched}"), &offer.agent_id, "true");
         task.resources = vec![scalar("cpus", 1.0), scalar("mem", 32.0)];
         tasks.push(task);
         (cpus, mem) = (cpus - 1.0, mem - 32.0);
@@ -143,28 +126,26 @@ fn fill(offer: &Offer, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
     tasks
 }
 
-/// Launches so many lasting tasks on null agents, then times `/state`.
+/// Launches so many lasting tasks, ten on each null agent; they stay while the handle does.
 ///
 /// # Errors
 /// When the master does not play along.
-pub async fn state(master: &MasterAddress, tasks: usize, samples: usize) -> Result<Value> {
+pub(super) async fn fill_cluster(
+    master: &MasterAddress,
+    tasks: usize,
+) -> Result<(SchedulerHandle, mpsc::Receiver<SchedulerEvent>)> {
+    /// Tasks of one agent.
+    const EACH: usize = 10;
     let (handle, mut events) = subscribe(master).await?;
     let (mut launched, mut running) = (0_u64, HashSet::new());
     while running.len() < tasks {
         match next(&mut events).await? {
             SchedulerEvent::Offers(offers) => {
                 for offer in offers {
-                    let left = tasks.saturating_sub(usize::try_from(launched)?);
-                    let tasks = fill(&offer, left, &mut launched);
-                    if tasks.is_empty() {
-                        handle.decline(vec![offer.id], Some(3600.0));
-                    } else {
-                        handle.accept(
-                            vec![offer.id],
-                            vec![Operation::launch_tasks(tasks)],
-                            Some(3600.0),
-                        );
-                    }
+                    let left = tasks.saturating_sub(usize::try_from(launched)?).min(EACH);
+                    let tasks = fill(&offer, LASTING, left, &mut launched);
+                    let operations = vec![Operation::launch_tasks(tasks)];
+                    handle.accept(vec![offer.id], operations, Some(3600.0));
                 }
             }
             SchedulerEvent::Update(status) => {
@@ -177,19 +158,58 @@ pub async fn state(master: &MasterAddress, tasks: usize, samples: usize) -> Resu
         }
     }
     handle.suppress(Vec::new());
-    let mut waits = Vec::new();
-    let mut bytes = 0;
-    for _ in 0..samples {
+    Ok((handle, events))
+}
+
+/// Asks for `/state` so often until aborted; each answer's wait, and the size of the last.
+async fn poll_state(
+    master: MasterAddress,
+    interval: Duration,
+    waits: mpsc::UnboundedSender<(Duration, usize)>,
+) -> Result<()> {
+    loop {
         let started = Instant::now();
-        let answer = wire::open(master, "GET", "/state", &[], "").await?.whole().await?;
+        let answer = wire::open(&master, "GET", "/state", &[], "").await?.whole().await?;
         ensure!(answer.status == 200, "{}", answer.status);
-        waits.push(started.elapsed());
-        bytes = answer.text.len();
+        waits.send((started.elapsed(), answer.text.len()))?;
+        tokio::time::sleep(interval.saturating_sub(started.elapsed())).await;
     }
-    handle.teardown().await?;
+}
+
+/// `/state` of a full cluster, and what polling it costs those who launch: spans with and without a poller, in turn.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn state_under_load(
+    master: &MasterAddress,
+    tasks: usize,
+    span: Duration,
+    interval: Duration,
+) -> Result<Value> {
+    let (full, _events) = fill_cluster(master, tasks).await?;
+    let (sender, mut polled) = mpsc::unbounded_channel();
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        alone.push(launch_rate(master, span, 8).await?["launches_per_second"].clone());
+        let poller = tokio::spawn(poll_state(master.clone(), interval, sender.clone()));
+        let told = launch_rate(master, span, 8).await;
+        poller.abort();
+        beside.push(told?["launches_per_second"].clone());
+    }
+    let (mut waits, mut bytes) = (Vec::new(), 0);
+    while let Ok((wait, size)) = polled.try_recv() {
+        waits.push(wait);
+        bytes = size;
+    }
+    ensure!(!waits.is_empty(), "/state was never answered");
+    full.teardown().await?;
+    let sum = |rates: &[Value]| rates.iter().filter_map(Value::as_f64).sum::<f64>();
     let mut told = milliseconds(&mut waits);
     told["tasks"] = json!(tasks);
     told["bytes"] = json!(bytes);
+    told["launches_kept"] = json!((sum(&beside) / sum(&alone) * 1000.0).round() / 1000.0);
+    told["launches_alone"] = json!(alone);
+    told["launches_polled"] = json!(beside);
     Ok(told)
 }
 

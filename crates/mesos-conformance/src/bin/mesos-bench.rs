@@ -1,4 +1,4 @@
-//! Figures of a cluster: starts it, loads it, prints one JSON line a figure. `tools/benchmarks/mesos` calls it.
+//! Figures of a cluster: starts it, loads it, prints one JSON line a figure. `tools/benchmarks/master` calls it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,10 +8,12 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use mesos_conformance::bench::{
     NullAgents, Task, decline_to_offer, executor_round_trip, failover, launch_rate,
-    launch_to_running, state,
+    launch_to_running, state_under_load,
 };
 use mesos_conformance::cluster::{Cluster, Kind, Spec, set_genuine_up};
 use mesos_conformance::lab::Lab;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -22,9 +24,7 @@ enum Figure {
     OfferAmongMany,
     /// Launches per second over null agents
     Launches,
-    /// The same while somebody asks for /state
-    LaunchesPolled,
-    /// /state with many tasks
+    /// /state of ten times as many null agents with many tasks, while others launch
     State,
     /// ACCEPT to TASK_RUNNING of command tasks
     Command,
@@ -34,6 +34,30 @@ enum Figure {
     Failover,
     /// Memory of idle processes after a while
     Idle,
+}
+
+impl Figure {
+    /// What it is called, which of the numbers told is the figure, its unit, and what it should keep to.
+    fn face(self) -> (&'static str, &'static str, &'static str, Option<f64>) {
+        match self {
+            Self::Offer => ("offer after a decline, one agent, p50", "p50", "ms", None),
+            Self::OfferAmongMany => {
+                ("offer after a decline among null agents, p99", "p99", "ms", Some(10.0))
+            }
+            Self::Launches => {
+                ("task launches over null agents", "launches_per_second", "1/s", Some(2000.0))
+            }
+            Self::State => {
+                ("/state of a large cluster under load, slowest", "max", "ms", Some(500.0))
+            }
+            Self::Command => ("command task, launch to running, p50", "p50", "ms", Some(15.0)),
+            Self::Executor => ("task on a warm custom executor, p50", "p50", "ms", None),
+            Self::Failover => {
+                ("all null agents back after kill -9 of the master", "seconds", "s", None)
+            }
+            Self::Idle => ("idle master, 60 s after its start", "rss_mib", "MiB", Some(25.0)),
+        }
+    }
 }
 
 #[derive(Debug, Parser)]
@@ -60,6 +84,9 @@ struct Arguments {
     /// Seconds of load
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// Puts the master on the first core and all else on the second
+    #[arg(long)]
+    pin: bool,
 }
 
 /// The masters' own defaults count here, not the short intervals of the checks.
@@ -69,39 +96,66 @@ const BARE: Spec = Spec { master: DEFAULTS, agents: &[], masters: 1 };
 const ONE: Spec =
     Spec { master: DEFAULTS, agents: &[&["--resources=cpus:8;mem:4096"]], masters: 1 };
 
+/// As often as tools poll.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+async fn start(arguments: &Arguments, spec: Spec) -> Result<Cluster> {
+    let cluster = Cluster::start(arguments.cluster, spec, &arguments.program).await?;
+    if arguments.pin
+        && let Some(master) = cluster.master_pid()
+    {
+        pin(master, 0)?;
+    }
+    Ok(cluster)
+}
+
+/// Puts all threads of a process on one core.
+fn pin(pid: i32, core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let id = thread?.file_name().to_string_lossy().parse().context("a thread's id")?;
+        sched_setaffinity(Pid::from_raw(id), &cores).context("pinning")?;
+    }
+    Ok(())
+}
+
 async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
-    let start =
-        async |spec: Spec| Cluster::start(arguments.cluster, spec, &arguments.program).await;
-    let crowd = async |cluster: &Cluster, task: Task| {
-        NullAgents::start(&cluster.master(), arguments.agents, (64.0, 65_536.0), task).await
+    let start = async |spec: Spec| start(arguments, spec).await;
+    let crowd = async |cluster: &Cluster, task: Task, count: usize| {
+        NullAgents::start(&cluster.master(), count, (64.0, 65_536.0), task).await
     };
     let span = Duration::from_secs(arguments.seconds);
-    let (cluster, told) = match figure {
+    let mut null_agents = arguments.agents;
+    let (cluster, mut told) = match figure {
         Figure::Offer => {
+            null_agents = 0;
             let cluster = start(ONE).await?;
             let told = decline_to_offer(&cluster.master(), arguments.samples.min(60)).await?;
             (cluster, told)
         }
         Figure::OfferAmongMany => {
             let cluster = start(BARE).await?;
-            let _agents = crowd(&cluster, Task::Ends).await?;
+            let _agents = crowd(&cluster, Task::Ends, null_agents).await?;
             let told = decline_to_offer(&cluster.master(), arguments.samples).await?;
             (cluster, told)
         }
-        Figure::Launches | Figure::LaunchesPolled => {
+        Figure::Launches => {
             let cluster = start(BARE).await?;
-            let _agents = crowd(&cluster, Task::Ends).await?;
-            let poll = (figure == Figure::LaunchesPolled).then_some(Duration::from_secs(5));
-            let told = launch_rate(&cluster.master(), span, 8, poll).await?;
+            let _agents = crowd(&cluster, Task::Ends, null_agents).await?;
+            let told = launch_rate(&cluster.master(), span, 8).await?;
             (cluster, told)
         }
         Figure::State => {
+            null_agents *= 10;
             let cluster = start(BARE).await?;
-            let _agents = crowd(&cluster, Task::Runs).await?;
-            let told = state(&cluster.master(), arguments.tasks, 10).await?;
+            let _agents = crowd(&cluster, Task::Ends, null_agents).await?;
+            let master = cluster.master();
+            let told = state_under_load(&master, arguments.tasks, span, POLL_INTERVAL).await?;
             (cluster, told)
         }
         Figure::Command | Figure::Executor => {
+            null_agents = 0;
             let lab = Lab::Own(start(ONE).await?);
             lab.agents_return(1).await?;
             let told = match figure {
@@ -113,7 +167,7 @@ async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
         }
         Figure::Failover => {
             let mut cluster = start(BARE).await?;
-            let agents = crowd(&cluster, Task::Runs).await?;
+            let agents = crowd(&cluster, Task::Runs, null_agents).await?;
             let told = failover(&agents, async || {
                 cluster.kill_master()?;
                 cluster.start_master().await
@@ -122,19 +176,23 @@ async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
             (cluster, told)
         }
         Figure::Idle => {
+            null_agents = 0;
             let cluster = start(ONE).await?;
             tokio::time::sleep(Duration::from_secs(60)).await;
             (cluster, json!({}))
         }
     };
-    let mut line = json!({
-        "figure": format!("{figure:?}"), "cluster": format!("{:?}", arguments.cluster).to_lowercase(),
-        "null_agents": arguments.agents, "result": told, "processes": cluster.usage(), "load": load()?,
-    });
-    if matches!(figure, Figure::Offer | Figure::Command | Figure::Executor | Figure::Idle) {
-        line["null_agents"] = json!(0);
+    let processes = cluster.usage();
+    if figure == Figure::Idle {
+        told["rss_mib"] = processes["master"]["rss_mib"].clone();
     }
-    Ok(line)
+    let (name, key, unit, limit) = figure.face();
+    let kind = format!("{:?}", arguments.cluster).to_lowercase();
+    Ok(json!({
+        "figure": format!("{name}, {kind}"), "value": told[key], "unit": unit, "limit": limit,
+        "null_agents": null_agents, "load": load()?, "cpu_seconds": processes["master"]["cpu_seconds"],
+        "processes": processes, "result": told,
+    }))
 }
 
 /// Of the last minute.
@@ -151,6 +209,12 @@ async fn main() -> ExitCode {
         && let Err(error) = set_genuine_up()
     {
         eprintln!("error: genuine Apache Mesos cannot be set up: {error:#}");
+        return ExitCode::from(2);
+    }
+    if arguments.pin
+        && let Err(error) = pin(std::process::id().cast_signed(), 1)
+    {
+        eprintln!("error: {error:#}");
         return ExitCode::from(2);
     }
     let mut code = ExitCode::SUCCESS;

@@ -7,11 +7,12 @@
 )]
 
 mod fuzz;
+mod page;
 mod peers;
 
 use std::path::Path;
 
-use mesos_conformance::cluster::{Kind, set_genuine_up};
+use mesos_conformance::cluster::{Kind, set_genuine_up, set_zookeeper_up};
 use mesos_conformance::runner::{Outcome, Report, Selection, Target, run};
 use mesos_conformance::suite::{BEHAVIOURS, Pace, Standing};
 
@@ -36,13 +37,47 @@ async fn ours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn genuine() {
-    if let Err(problem) = set_genuine_up() {
-        let required = std::env::var_os("REQUIRE_ALL").is_some_and(|value| value == "1");
-        assert!(!required, "genuine Apache Mesos cannot be set up: {problem}");
-        println!("skipped: genuine Apache Mesos cannot be set up: {problem}");
-        return;
+    if is_there("genuine Apache Mesos", set_genuine_up()) {
+        fast(Kind::Genuine).await;
     }
-    fast(Kind::Genuine).await;
+}
+
+/// `kill -9` of a single master, and of one of two that elect their leader over ZooKeeper: tasks go on, frameworks
+/// subscribe again, no update is lost. The other slow checks are in `make soak SUITE=conformance`.
+async fn masters_are_killed(kind: Kind) {
+    let program = Path::new(env!("CARGO_BIN_EXE_mesos-conformance"));
+    for name in ["failover::master", "failover::leader_of_two"] {
+        let selection = Selection { name: Some(name.to_owned()), ..Selection::default() };
+        let tell = |report: &Report| println!("{}", report.to_json());
+        let reports = run(&Target::Made(kind), &selection, program, tell).await.unwrap();
+        assert_eq!(reports.len(), 1, "{name}");
+        assert!(!matches!(reports[0].outcome, Outcome::Failed(_)), "{}", reports[0].to_json());
+    }
+}
+
+/// Whether this can be installed; says so if not, and fails where everything is required.
+fn is_there(what: &str, setup: anyhow::Result<()>) -> bool {
+    let Err(problem) = setup else { return true };
+    let required = std::env::var_os("REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "{what} cannot be set up: {problem}");
+    println!("skipped: {what} cannot be set up: {problem}");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_masters_are_killed() {
+    if is_there("ZooKeeper", set_zookeeper_up()) {
+        masters_are_killed(Kind::Ours).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn genuine_masters_are_killed() {
+    if is_there("ZooKeeper", set_zookeeper_up())
+        && is_there("genuine Apache Mesos", set_genuine_up())
+    {
+        masters_are_killed(Kind::Genuine).await;
+    }
 }
 
 #[test]
@@ -61,7 +96,7 @@ fn forty_behaviours_of_which_most_hold_on_both() {
     let numbers: Vec<_> = BEHAVIOURS.iter().map(|behaviour| behaviour.number).collect();
     assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
     let both = BEHAVIOURS.iter().filter(|behaviour| behaviour.holds_on_both());
-    assert!(both.count() >= 24);
+    assert!(both.count() >= 30);
     for behaviour in BEHAVIOURS {
         let left_out = matches!(behaviour.standing, Standing::LeftOut(_));
         assert_eq!(behaviour.checks.is_empty(), left_out, "{}", behaviour.number);
