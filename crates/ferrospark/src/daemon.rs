@@ -1,6 +1,7 @@
 //! The embedded master and agent as programs of their own.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,11 +11,17 @@ use mesos_agent::AgentOptions;
 use mesos_master::MasterOptions;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The master decides in one thread; the others serve its connections and make large answers.
+const MASTER_THREADS: usize = 8;
+
+/// The agent moves little: events of its executors, and what tasks have fetched.
+const AGENT_THREADS: usize = 4;
+
 /// `ferrospark master`.
 pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
     let options = MasterOptions::parse_from(arguments("mesos-master", words));
     start_logging(options.log_dir.as_deref(), "mesos-master.log")?;
-    runtime()?.block_on(async {
+    runtime(MASTER_THREADS)?.block_on(async {
         let master = mesos_master::start(options).await?;
         ready(&master.addr.to_string())?;
         let ended = tokio::select! {
@@ -32,7 +39,7 @@ pub(crate) fn master(words: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn agent(words: &[String]) -> anyhow::Result<ExitCode> {
     let options = AgentOptions::parse_from(arguments("mesos-agent", words));
     start_logging(options.log_dir.as_deref(), "mesos-agent.log")?;
-    runtime()?.block_on(async {
+    runtime(AGENT_THREADS)?.block_on(async {
         let mut leave = signal(SignalKind::user_defined1())?;
         let agent = mesos_agent::start(options).await?;
         agent.registered().await?;
@@ -70,9 +77,15 @@ fn arguments(name: &str, words: &[String]) -> Vec<OsString> {
     std::iter::once(OsString::from(name)).chain(words.iter().map(OsString::from)).collect()
 }
 
-/// Threads for a daemon.
-pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
+/// Threads for a daemon: one for each processor, but no more than it has work for, since each takes
+/// memory from the tasks of a large machine.
+pub(crate) fn runtime(most_threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(most_threads))
+        .enable_all()
+        .build()
+        .context("cannot start threads")
 }
 
 /// Says that others may connect now: to the file that `sbin/spark-daemon.sh` waits for, and to the log.

@@ -31,6 +31,9 @@ const MOST_REDIRECTS: usize = 3;
 /// `--agent_reregister_timeout` of a master that does not tell its flags (Mesos' default).
 const REREGISTER_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Blocks are read in blocking threads; these only move them.
+const SERVICE_THREADS: usize = 16;
+
 const USAGE: &str = "\
 usage: ferrospark shuffle-service --master mesos://HOST:PORT [OPTION...]
 
@@ -76,7 +79,7 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
     );
     options.check_interval = conf.get(&table::SHUFFLE_CLEANER_INTERVAL)?;
     let master = operator(&conf)?;
-    crate::daemon::runtime()?.block_on(async {
+    crate::daemon::runtime(SERVICE_THREADS)?.block_on(async {
         let state = options.state_directory.display().to_string();
         let service = ShuffleService::start(options, master).await.with_context(|| {
             format!("the shuffle service cannot start at {host}:{port} with {state}")
