@@ -130,7 +130,10 @@ impl Cluster {
             let mut master = node(&name, &[&MASTER_FLAGS, spec.master].concat())?;
             if let Some(zookeeper) = &zookeeper {
                 master.flags.push(format!("--zk={}", zookeeper.url()));
-                master.flags.push("--quorum=1".to_owned());
+                // Of the replicated log, which ours does not have.
+                if kind == Kind::Genuine {
+                    master.flags.push("--quorum=1".to_owned());
+                }
             }
             masters.push(master);
         }

@@ -45,8 +45,7 @@ pub struct Check {
 }
 
 /// Checks that ours does not pass yet, and why: told on the page, and not counted as standing on both.
-pub const NOT_YET: &[(&str, &str)] =
-    &[("failover::leader_of_two", "our agent does not find its master through ZooKeeper yet")];
+pub const NOT_YET: &[(&str, &str)] = &[];
 
 impl Check {
     /// Why ours does not pass it yet.
