@@ -165,6 +165,8 @@ pub(crate) struct Shared {
     pub(crate) fetcher: BlockFetcher,
     pub(crate) runtime_env: Arc<RuntimeEnv>,
     pub(crate) kept: KeptBatches,
+    /// Packed map output, decoded.
+    pub(crate) packed: KeptBatches,
     compression: OnceLock<Compression>,
     outbound: mpsc::Sender<FromExecutor>,
     commits: Mutex<HashMap<u64, tokio::sync::oneshot::Sender<bool>>>,
@@ -262,6 +264,10 @@ impl Executor {
             .with_host(Arc::clone(&block_address), store.clone()),
             store,
             kept: KeptBatches::new(
+                &runtime_env.memory_pool,
+                options.memory_bytes.map(memory::pool_bytes),
+            ),
+            packed: KeptBatches::of_packed(
                 &runtime_env.memory_pool,
                 options.memory_bytes.map(memory::pool_bytes),
             ),
@@ -381,6 +387,7 @@ impl Executor {
             to_executor::Kind::ReleaseShuffle(shuffle) => {
                 self.places.remove(&shuffle);
                 self.shared.kept.remove_shuffle(shuffle);
+                self.shared.packed.remove_shuffle(shuffle);
                 let store = self.shared.store.clone();
                 tokio::task::spawn_blocking(move || store.remove_shuffle(shuffle));
                 if let Some(service) = self.service.clone() {

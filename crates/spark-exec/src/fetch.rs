@@ -40,7 +40,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn block(&self) -> BlockId {
+    pub(crate) fn block(&self) -> BlockId {
         BlockId::Shuffle { shuffle: self.shuffle, map_partition: self.map, task: self.task }
     }
 
@@ -93,6 +93,29 @@ pub(crate) fn fetch(
     messages(&fetcher, wanted.iter().map(Wanted::location).collect(), segments)
 }
 
+/// The first segment of each map output whole, in the order asked for: packed output, small by
+/// nature. What is read is not counted here.
+pub(crate) async fn fetch_packed(shared: &Shared, wanted: Vec<Wanted>) -> Result<Vec<Bytes>> {
+    let is_own = |wanted: &Wanted| wanted.address == shared.block_address;
+    let mut found = vec![Bytes::new(); wanted.len()];
+    let mut remote = Vec::new();
+    for (number, wanted) in wanted.iter().enumerate() {
+        if is_own(wanted) {
+            found[number] = read_own(&shared.store, wanted, 0..1)?.pop().unwrap_or_default();
+        } else {
+            remote.push((number, wanted.clone()));
+        }
+    }
+    if !remote.is_empty() {
+        let (numbers, remote): (Vec<_>, Vec<_>) = remote.into_iter().unzip();
+        let pieces = fetch_pieces(&shared.fetcher, remote, 0..1).await?;
+        for (number, mut pieces) in numbers.into_iter().zip(pieces) {
+            found[number] = pieces.pop().unwrap_or_default();
+        }
+    }
+    Ok(found)
+}
+
 /// Segments of one map output bit by bit, for a reader that has many map outputs open at once.
 pub(crate) fn trickle(
     shared: &Arc<Shared>,
@@ -116,7 +139,7 @@ pub(crate) fn trickle(
     messages(&fetcher, vec![wanted.location()], segments)
 }
 
-fn count(wanted: &[Wanted], counts: &Counts) {
+pub(crate) fn count(wanted: &[Wanted], counts: &Counts) {
     let mut read = counts.bytes_read.lock();
     for wanted in wanted {
         match read.get_mut(&wanted.executor) {
@@ -134,6 +157,15 @@ async fn fetch_whole(
     wanted: Vec<Wanted>,
     segments: Range<u32>,
 ) -> Result<Vec<Bytes>> {
+    Ok(fetch_pieces(&fetcher, wanted, segments).await?.into_iter().flatten().collect())
+}
+
+/// Fetches everything: of each map output the segments that have bytes.
+async fn fetch_pieces(
+    fetcher: &BlockFetcher,
+    wanted: Vec<Wanted>,
+    segments: Range<u32>,
+) -> Result<Vec<Vec<Bytes>>> {
     let places: HashMap<BlockId, usize> =
         wanted.iter().enumerate().map(|(place, wanted)| (wanted.block(), place)).collect();
     let mut pieces = vec![Vec::new(); wanted.len()];
@@ -148,7 +180,7 @@ async fn fetch_whole(
     // The pieces of a segment come in order; so do the segments after this.
     Ok(pieces
         .into_iter()
-        .flat_map(|mut pieces| {
+        .map(|mut pieces| {
             pieces.sort_by_key(|(segment, _)| *segment);
             join(pieces)
         })
@@ -227,7 +259,7 @@ fn fetch_error(error: &FetchError) -> DataFusionError {
     fetch_failed(error.block, error.address_lost(), error.to_string())
 }
 
-fn fetch_failed(block: BlockId, address_lost: bool, message: String) -> DataFusionError {
+pub(crate) fn fetch_failed(block: BlockId, address_lost: bool, message: String) -> DataFusionError {
     match block {
         BlockId::Shuffle { shuffle, map_partition, task } => FetchFailedError(FetchFailed {
             shuffle,

@@ -21,6 +21,7 @@ use crate::executor::{Counts, Shared};
 use crate::failure::FetchFailedError;
 use crate::fetch::{self, Wanted};
 use crate::nodes::{ReadMode, ReadShuffle, ShuffleReaderExec, SortedRanges};
+use crate::packed;
 use crate::protocol::{FetchFailed, MapStatuses};
 use crate::sorted::{self, KeyRange, SortedInput};
 
@@ -47,6 +48,7 @@ struct Place {
     /// Of sorted output: the first keys of the segments.
     keys: Vec<Bytes>,
     available: bool,
+    packed: bool,
 }
 
 impl From<MapStatuses> for Places {
@@ -67,6 +69,7 @@ impl From<MapStatuses> for Places {
                 sizes: place.sizes,
                 keys: place.keys,
                 available: place.available,
+                packed: place.packed,
             })
             .collect::<Vec<_>>();
         let segments = maps.iter().map(|map| map.sizes.len()).max().unwrap_or(0);
@@ -126,16 +129,19 @@ impl Place {
     }
 }
 
-/// The blocks of one partition of a reader, in map order, empty ones left out.
+/// The blocks of one partition of a reader, in map order, empty ones left out: those that are packed,
+/// and the others.
 fn wanted(
     shuffle: u64,
     places: &Places,
     maps: Range<usize>,
     segments: &Range<u32>,
-) -> Result<Vec<Wanted>> {
-    let mut wanted = Vec::with_capacity(maps.len());
+) -> Result<(Vec<Wanted>, Vec<Wanted>)> {
+    let mut wanted = (Vec::new(), Vec::new());
     for map in maps {
-        wanted.extend(place(shuffle, map, places)?.wanted(shuffle, map, segments));
+        let place = place(shuffle, map, places)?;
+        let list = if place.packed { &mut wanted.0 } else { &mut wanted.1 };
+        list.extend(place.wanted(shuffle, map, segments));
     }
     Ok(wanted)
 }
@@ -164,7 +170,7 @@ impl ReadShuffle for TaskInput {
             ReadMode::Map => (partition..partition + 1, 0..1),
             ReadMode::Broadcast => (all, 0..1),
         };
-        let wanted = wanted(shuffle, places, maps, &segments)?;
+        let (packed, wanted) = wanted(shuffle, places, maps, &segments)?;
         if input.in_memory()
             && let [only] = wanted.as_slice()
         {
@@ -173,8 +179,9 @@ impl ReadShuffle for TaskInput {
         // An exchange into one partition keeps the order of its input's partitions.
         let ordered = input.mode() != ReadMode::Reduce || places.segments == 1;
         let schema = input.schema();
+        let packed = self.read_packed(packed, places.segments, segments.clone(), &schema);
         let blocks = fetch::fetch(&self.shared, wanted, segments, ordered, &self.counts);
-        let batches = self.counted(decode(blocks, Arc::clone(&schema)));
+        let batches = self.counted(packed.chain(decode(blocks, Arc::clone(&schema))));
         let rows = context.session_config().batch_size();
         let batches = coalesce(batches, Arc::clone(&schema), rows);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
@@ -197,6 +204,42 @@ impl TaskInput {
             counts.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         };
         batches.inspect_ok(count).boxed()
+    }
+
+    /// The rows of packed map output; what has not been decoded for another task is read first.
+    fn read_packed(
+        &self,
+        wanted: Vec<Wanted>,
+        partitions: usize,
+        segments: Range<u32>,
+        schema: &SchemaRef,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
+        fetch::count(&wanted, &self.counts);
+        let (shared, schema) = (Arc::clone(&self.shared), Arc::clone(schema));
+        let read = async move {
+            let key = |wanted: &Wanted| (wanted.shuffle, wanted.map, wanted.task);
+            let mut found = Vec::with_capacity(wanted.len());
+            let mut missing = Vec::new();
+            for (number, wanted) in wanted.into_iter().enumerate() {
+                let packed = shared.packed.get(key(&wanted));
+                if packed.is_none() {
+                    missing.push((number, wanted));
+                }
+                found.push(packed.and_then(|packed| packed::rows(&packed, &segments)));
+            }
+            let (numbers, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+            let blocks = fetch::fetch_packed(&shared, missing.clone()).await?;
+            for ((number, wanted), bytes) in numbers.into_iter().zip(missing).zip(blocks) {
+                let decoded = packed::decode(&schema, bytes, partitions).map_err(|error| {
+                    fetch::fetch_failed(wanted.block(), false, error.to_string())
+                })?;
+                found[number] = packed::rows(&decoded, &segments);
+                let bytes = decoded.iter().map(bytes_of).sum();
+                shared.packed.put(key(&wanted), decoded.into(), bytes);
+            }
+            Ok::<_, DataFusionError>(stream::iter(found.into_iter().flatten().map(Ok)))
+        };
+        stream::once(read).try_flatten()
     }
 
     /// The rows of a kept block, from memory if they are there, else into it.

@@ -16,6 +16,7 @@ pub mod failure;
 mod fetch;
 mod input;
 pub mod nodes;
+mod packed;
 mod plugins;
 pub mod protocol;
 pub mod runner;

@@ -158,6 +158,9 @@ pub struct MapOutputPlace {
     /// Of sorted output: the first key of each segment that has rows.
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub keys: Vec<prost::bytes::Bytes>,
+    /// All rows lie in the block's first segment, behind their numbers per reduce partition.
+    #[prost(bool, tag = "7")]
+    pub packed: bool,
 }
 
 /// Tasks to start.
@@ -269,6 +272,9 @@ pub struct MapOutput {
     /// The shuffle.
     #[prost(uint64, tag = "3")]
     pub shuffle: u64,
+    /// As [`MapOutputPlace::packed`].
+    #[prost(bool, tag = "4")]
+    pub packed: bool,
 }
 
 /// What a result task left.

@@ -141,7 +141,8 @@ pub(crate) async fn write_sorted(
         None => Vec::new(),
     };
     sizes.truncate(first_keys.len());
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows: total_rows, keys: first_keys })
+    let bytes = sizes.iter().sum();
+    Ok(Written { bytes, sizes, rows: total_rows, keys: first_keys, packed: false })
 }
 
 /// The keys at which about equal shares of the bytes begin, at most `partitions - 1`; none twice.

@@ -4,12 +4,15 @@
 //! kept with the borders between them. When the buffer is written, the pieces of a reduce partition
 //! are joined into batches of full size: a message per piece would be a few rows each. When the
 //! buffer is full it becomes a run on disk; the runs are joined at the end, segment by segment.
+//!
+//! Where that leaves reduce partitions of a few rows each, messages would be most of the work, and the output is
+//! written as one instead ([`crate::packed`]).
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::{concat_batches, take_arrays};
+use arrow::compute::{concat_batches, interleave_record_batch, take_arrays};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 use crate::batches::{BatchEncoder, Compression};
 use crate::failure::store_error;
+use crate::packed;
 
 /// A buffer of this many bytes is written out even if the memory pool would give more: beyond it
 /// larger runs do not make the copies any cheaper.
@@ -42,6 +46,8 @@ pub(crate) struct Written {
     pub(crate) bytes: u64,
     /// Of sorted output: the first key of each segment.
     pub(crate) keys: Vec<Bytes>,
+    /// Whether all rows lie in the first segment ([`crate::packed`]).
+    pub(crate) packed: bool,
 }
 
 /// Which map output is written, and how.
@@ -92,8 +98,9 @@ pub(crate) async fn write_map_output(
         buffer.add(batch, context)?;
     }
     drop(input);
-    let sizes = buffer.finish(block, store)?;
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new() })
+    let packed = buffer.runs.is_empty() && packed::is_worth_it(buffer.bytes, routing, partitions);
+    let sizes = if packed { buffer.pack(block, store)? } else { buffer.finish(block, store)? };
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new(), packed })
 }
 
 /// Drains a stream into a block of one segment, as it comes.
@@ -125,7 +132,7 @@ pub(crate) async fn write_one_segment(
         Some(writer) => writer.commit().map_err(store_error)?.sizes,
         None => vec![0],
     };
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new() })
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, ..Written::default() })
 }
 
 /// Decides the reduce partition of each row.
@@ -324,6 +331,33 @@ impl RowBuffer {
         Ok(())
     }
 
+    /// Writes all rows into the first segment; answers what each reduce partition has of its bytes.
+    fn pack(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
+        let counts = self.pieces.iter().map(|pieces| pieces.iter().map(|piece| piece.rows).sum());
+        let counts = counts.collect::<Vec<u32>>();
+        if self.batches.is_empty() {
+            return Ok(vec![0; counts.len()]);
+        }
+        let rows = match self.batches.as_slice() {
+            [grouped] if !matches!(self.router, Router::Other(_)) => grouped.clone(),
+            batches => {
+                let rows_of = |piece: &Piece| {
+                    let batch = piece.batch as usize;
+                    (piece.start..piece.start + piece.rows).map(move |row| (batch, row as usize))
+                };
+                let order = self.pieces.iter().flatten().flat_map(rows_of).collect::<Vec<_>>();
+                let batches = batches.iter().collect::<Vec<_>>();
+                interleave_record_batch(&batches, &order)?
+            }
+        };
+        let mut bytes = packed::head(&counts);
+        self.encoder.encode(&rows, &mut bytes)?;
+        let mut writer = store.write(block, counts.len() as u32).map_err(store_error)?;
+        writer.write(0, &bytes).map_err(store_error)?;
+        let stored = writer.commit().map_err(store_error)?.sizes.iter().sum();
+        Ok(packed::shares(&counts, stored))
+    }
+
     fn finish(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
         let partitions = self.pieces.len();
         if self.runs.is_empty() && self.batches.is_empty() {
@@ -391,6 +425,15 @@ mod tests {
 
     /// The rows of each reduce partition, and the number of bytes.
     async fn written(routing: Partitioning, pool_bytes: usize) -> Vec<Vec<(i64, Option<i64>)>> {
+        written_of(20, routing, pool_bytes).await.1
+    }
+
+    /// Whether the output of so many batches was packed, and the rows of each reduce partition.
+    async fn written_of(
+        batches: i64,
+        routing: Partitioning,
+        pool_bytes: usize,
+    ) -> (bool, Vec<Vec<(i64, Option<i64>)>>) {
         let directory = tempfile::tempdir().unwrap();
         let store = ShuffleStore::in_directory("app", directory.path()).unwrap();
         let runtime = RuntimeEnvBuilder::new()
@@ -399,27 +442,45 @@ mod tests {
             .unwrap();
         let context = TaskContext::default().with_runtime(runtime);
         let schema = batch(0).schema();
-        let input = futures::stream::iter((0..20).map(|number| Ok(batch(number))));
+        let input = futures::stream::iter((0..batches).map(|number| Ok(batch(number))));
         let input = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), input));
         let map =
             MapTask { block: BLOCK, partition: 0, partitions: 1, compression: Compression::None };
         let written = write_map_output(input, &routing, map, &store, &context).await.unwrap();
-        assert_eq!(written.rows, 20_000);
+        assert_eq!(written.rows, batches as u64 * 1000);
         assert_eq!(written.sizes.len(), routing.partition_count());
+        if written.bytes == 0 {
+            assert!(store.read(BLOCK).is_err(), "nobody asks for a block without bytes");
+            return (written.packed, vec![Vec::new(); written.sizes.len()]);
+        }
         let block = store.read(BLOCK).unwrap();
-        (0..written.sizes.len() as u32)
+        let packed = written.packed.then(|| {
+            packed::decode(&schema, block.read_segment(0).unwrap(), written.sizes.len()).unwrap()
+        });
+        let segments = (0..written.sizes.len() as u32)
             .map(|segment| {
-                let bytes = block.read_segment(segment).unwrap();
-                BatchDecoder::new(Arc::clone(&schema), bytes)
+                let batches = match &packed {
+                    Some(packed) => {
+                        packed::rows(packed, &(segment..segment + 1)).into_iter().collect()
+                    }
+                    None => {
+                        let bytes = block.read_segment(segment).unwrap();
+                        BatchDecoder::new(Arc::clone(&schema), bytes)
+                            .map(Result::unwrap)
+                            .collect::<Vec<_>>()
+                    }
+                };
+                batches
+                    .into_iter()
                     .flat_map(|batch| {
-                        let batch = batch.unwrap();
                         let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
                         let keys = batch.column(1).as_primitive::<Int64Type>().iter();
                         ids.into_iter().zip(keys.collect::<Vec<_>>()).collect::<Vec<_>>()
                     })
                     .collect()
             })
-            .collect()
+            .collect();
+        (written.packed, segments)
     }
 
     fn by_key(partitions: usize) -> Partitioning {
@@ -447,6 +508,24 @@ mod tests {
         // A batch is some 40 kB: every few of them become a run.
         assert_eq!(written(by_key(13), 150_000).await, written(by_key(13), 1 << 30).await);
         assert_eq!(written(by_key(13), 1).await, written(by_key(13), 1 << 30).await);
+    }
+
+    #[tokio::test]
+    async fn few_rows_for_each_of_many_are_packed() {
+        for batches in [1, 3] {
+            let (packed, many) = written_of(batches, by_key(500), 1 << 30).await;
+            assert!(packed);
+            let (packed, few) = written_of(batches, by_key(5), 1 << 30).await;
+            assert!(!packed);
+            // The same rows go to partitions of which one number divides the other.
+            for (number, rows) in few.iter().enumerate() {
+                let mut ids = many.iter().skip(number).step_by(5).flatten().collect::<Vec<_>>();
+                ids.sort_unstable();
+                assert!(ids.into_iter().eq(rows), "{number}");
+            }
+        }
+        // No rows at all.
+        assert!(written_of(0, by_key(500), 1 << 30).await.1.iter().all(Vec::is_empty));
     }
 
     #[tokio::test]

@@ -142,9 +142,9 @@ impl Executors {
         task: &TaskDescription,
         plan: &StagePlan,
         outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
-        keys: &SortedKeys,
+        notes: &OutputNotes,
     ) {
-        self.prepare(executor, plan, outputs, keys);
+        self.prepare(executor, plan, outputs, notes);
         if let Some(attached) = self.by_id.get_mut(executor) {
             attached.launch.push(message(task));
         }
@@ -156,7 +156,7 @@ impl Executors {
         executor: &str,
         plan: &StagePlan,
         outputs: impl Fn(u64) -> Option<&'a MapOutputs>,
-        keys: &SortedKeys,
+        notes: &OutputNotes,
     ) {
         let Some(attached) = self.by_id.get_mut(executor) else { return };
         if attached.stages.insert(plan.stage) {
@@ -167,7 +167,7 @@ impl Executors {
             let epoch = outputs.epoch();
             if attached.epochs.insert(*shuffle, epoch) != Some(epoch) {
                 attached.flush();
-                attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs, keys)));
+                attached.send(to_executor::Kind::MapStatuses(statuses(*shuffle, outputs, notes)));
             }
         }
     }
@@ -200,19 +200,31 @@ pub(super) fn message(task: &TaskDescription) -> Task {
     }
 }
 
-/// The first keys of the segments of sorted map output, by shuffle and the attempt that wrote it.
+/// What the scheduler need not know of map output, by shuffle and the attempt that wrote it.
 #[derive(Default)]
-pub(super) struct SortedKeys(HashMap<u64, HashMap<u64, Vec<Bytes>>>);
+pub(super) struct OutputNotes(HashMap<u64, HashMap<u64, OutputNote>>);
 
-impl SortedKeys {
-    pub(super) fn put(&mut self, shuffle: u64, task: u64, keys: Vec<Bytes>) {
-        if !keys.is_empty() {
-            self.0.entry(shuffle).or_default().insert(task, keys);
+/// What readers must know of one map output.
+#[derive(Default)]
+struct OutputNote {
+    /// The first keys of the segments of sorted output.
+    keys: Vec<Bytes>,
+    packed: bool,
+}
+
+impl OutputNotes {
+    pub(super) fn put(&mut self, shuffle: u64, task: u64, keys: Vec<Bytes>, packed: bool) {
+        if packed || !keys.is_empty() {
+            self.0.entry(shuffle).or_default().insert(task, OutputNote { keys, packed });
         }
     }
 
-    pub(super) fn of(&self, shuffle: u64, task: u64) -> &[Bytes] {
-        self.0.get(&shuffle).and_then(|tasks| tasks.get(&task)).map_or(&[], Vec::as_slice)
+    fn get(&self, shuffle: u64, task: u64) -> Option<&OutputNote> {
+        self.0.get(&shuffle).and_then(|tasks| tasks.get(&task))
+    }
+
+    pub(super) fn keys(&self, shuffle: u64, task: u64) -> &[Bytes] {
+        self.get(shuffle, task).map_or(&[], |note| &note.keys)
     }
 
     pub(super) fn remove(&mut self, shuffle: u64) {
@@ -220,7 +232,7 @@ impl SortedKeys {
     }
 }
 
-fn statuses(shuffle: u64, outputs: &MapOutputs, keys: &SortedKeys) -> MapStatuses {
+fn statuses(shuffle: u64, outputs: &MapOutputs, notes: &OutputNotes) -> MapStatuses {
     let outputs_sent = outputs
         .statuses()
         .iter()
@@ -230,7 +242,8 @@ fn statuses(shuffle: u64, outputs: &MapOutputs, keys: &SortedKeys) -> MapStatuse
                 address: status.address.to_string(),
                 task: status.task.0,
                 sizes: status.sizes.iter().collect(),
-                keys: keys.of(shuffle, status.task.0).to_vec(),
+                keys: notes.keys(shuffle, status.task.0).to_vec(),
+                packed: notes.get(shuffle, status.task.0).is_some_and(|note| note.packed),
                 available: true,
             },
             None => MapOutputPlace::default(),

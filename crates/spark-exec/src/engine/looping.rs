@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adaptive::MapStageOutput;
 use super::companions::Companions;
-use super::executors::{Executors, Resources, SortedKeys};
+use super::executors::{Executors, OutputNotes, Resources};
 use super::offered::Offered;
 use super::results::{ResultData, fetch_result};
 use super::{
@@ -71,8 +71,8 @@ pub(super) struct EngineLoop {
     pub(super) plans: HashMap<u64, StagePlan>,
     jobs: HashMap<u64, JobState>,
     pub(super) tasks: HashMap<u64, (String, TaskDescription)>,
-    /// The first keys of the segments of sorted map output.
-    pub(super) keys: SortedKeys,
+    /// What readers must know of map output.
+    pub(super) notes: OutputNotes,
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
     /// The metrics of that task, for the event log.
@@ -97,7 +97,7 @@ impl EngineLoop {
             plans: HashMap::new(),
             jobs: HashMap::new(),
             tasks: HashMap::new(),
-            keys: SortedKeys::default(),
+            notes: OutputNotes::default(),
             result: None,
             metrics: None,
             actions: Vec::new(),
@@ -382,7 +382,7 @@ impl EngineLoop {
         let outcome = match outcome {
             task_finished::Outcome::MapOutput(output) => {
                 let Some(attached) = self.executors.get(executor) else { return };
-                self.keys.put(output.shuffle, task, output.keys);
+                self.notes.put(output.shuffle, task, output.keys, output.packed);
                 TaskOutcome::MapOutput(MapOutput {
                     address: self.companions.serving(&attached.block_address),
                     sizes: MapSizes::from(output.sizes),
@@ -484,10 +484,10 @@ impl EngineLoop {
                 let scheduler = &self.scheduler;
                 let outputs = |shuffle| scheduler.map_outputs(ShuffleId(shuffle));
                 if scheduler.options().cores_by_offer {
-                    self.executors.prepare(executor.as_str(), plan, outputs, &self.keys);
+                    self.executors.prepare(executor.as_str(), plan, outputs, &self.notes);
                     self.offered.launch(executor.as_str(), &task, plan, outputs);
                 } else {
-                    self.executors.launch(executor.as_str(), &task, plan, outputs, &self.keys);
+                    self.executors.launch(executor.as_str(), &task, plan, outputs, &self.notes);
                 }
                 self.tasks.insert(task.task.0, (executor.as_str().to_owned(), task));
             }
@@ -521,7 +521,7 @@ impl EngineLoop {
                 }
             }
             Action::ShuffleReleased { shuffle } => {
-                self.keys.remove(shuffle.0);
+                self.notes.remove(shuffle.0);
                 self.executors.release_shuffle(shuffle.0);
             }
             Action::StageReleased { stage } => {
@@ -569,7 +569,7 @@ impl EngineLoop {
         let outputs = self.scheduler.map_outputs(ShuffleId(shuffle))?;
         let statuses = || outputs.statuses().iter().flatten();
         let keys = statuses().flat_map(|status| {
-            let keys = self.keys.of(shuffle, status.task.0).iter().cloned();
+            let keys = self.notes.keys(shuffle, status.task.0).iter().cloned();
             keys.zip(status.sizes.iter())
         });
         Some(MapStageOutput {

@@ -89,7 +89,7 @@ impl EngineLoop {
         for (on, task) in self.tasks.values().filter(|(on, _)| on == executor) {
             if let Some(plan) = self.plans.get(&task.stage.0) {
                 let outputs = |shuffle| scheduler.map_outputs(ShuffleId(shuffle));
-                self.executors.prepare(on, plan, outputs, &self.keys);
+                self.executors.prepare(on, plan, outputs, &self.notes);
             }
         }
     }

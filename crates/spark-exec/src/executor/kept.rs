@@ -10,8 +10,13 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use parking_lot::Mutex;
 
+use crate::packed::KEPT_BYTES;
+
 /// The part of the operators' pool that kept rows may take (`spark.memory.storageFraction`).
 const POOL_FRACTION: f64 = 0.5;
+
+/// The part of the operators' pool, one of so many, that decoded packed map output may take.
+const PACKED_PART: usize = 8;
 
 /// The most an executor without a memory limit keeps.
 const BYTES_WITHOUT_LIMIT: usize = 1 << 30;
@@ -44,7 +49,17 @@ impl KeptBatches {
             Some(bytes) => (bytes as f64 * POOL_FRACTION) as usize,
             None => BYTES_WITHOUT_LIMIT,
         };
-        let reservation = MemoryConsumer::new("KeptRows").register(pool);
+        Self::limited(pool, "KeptRows", limit)
+    }
+
+    /// Packed map output ([`crate::packed`]) as it was decoded, for the other tasks that read it.
+    pub(crate) fn of_packed(pool: &Arc<dyn MemoryPool>, pool_bytes: Option<usize>) -> Self {
+        let limit = pool_bytes.map_or(KEPT_BYTES, |bytes| KEPT_BYTES.min(bytes / PACKED_PART));
+        Self::limited(pool, "PackedMapOutput", limit)
+    }
+
+    fn limited(pool: &Arc<dyn MemoryPool>, name: &str, limit: usize) -> Self {
+        let reservation = MemoryConsumer::new(name).register(pool);
         let inner = Inner { blocks: HashMap::new(), reservation, clock: 0 };
         Self { limit, inner: Mutex::new(inner) }
     }

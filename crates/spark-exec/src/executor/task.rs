@@ -121,10 +121,10 @@ async fn execute(
                 write_map_output(rows, write.routing(), map, &shared.store, &context).await?
             }
         };
-        let Written { sizes, rows, bytes, keys } = written;
+        let Written { sizes, rows, bytes, keys, packed } = written;
         metrics.output_rows = rows;
         metrics.bytes_written = bytes;
-        let output = MapOutput { sizes, keys, shuffle: write.shuffle() };
+        let output = MapOutput { sizes, keys, shuffle: write.shuffle(), packed };
         return Ok(task_finished::Outcome::MapOutput(output));
     }
     let rows = spark_functions::task::scoped(plan.execute(partition, context)?, partition);
