@@ -1,4 +1,5 @@
-//! A check for tests: every plan that is sent comes back as it was.
+//! A check for tests: every plan that is sent comes back as it was. Development builds, which all tests run, do it
+//! always.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,11 @@ use datafusion::prelude::SessionConfig;
 
 use super::{decode_context, decode_plan};
 
-static ON: AtomicBool = AtomicBool::new(false);
+static ON: AtomicBool = AtomicBool::new(cfg!(debug_assertions));
 
 /// From now on each plan this process encodes is decoded again and compared: its nodes, their
-/// schemas, partitions and orders, and every expression to the last field. Costs as much again.
+/// schemas, partitions and orders, and every expression to the last field. Costs as much again; a development build
+/// does so from its start.
 pub fn check_every_plan() {
     ON.store(true, Ordering::Relaxed);
 }

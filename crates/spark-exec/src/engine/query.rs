@@ -169,7 +169,12 @@ async fn run(
     let (plan, reads) = kept::resolve(engine, plan, context).await?;
     let graph = stages::cut(plan, &*engine.inner.ids, context.cut)?;
     let several = graph.stages.len() > 1;
-    if several && (context.adaptive.is_some() || graph.stages.iter().any(ranges::may_be_divided)) {
+    // Where memory is limited, or not known to be unlimited yet, how a join runs depends on sizes.
+    let limited = engine.task_memory().is_some() || engine.executors().is_empty();
+    let depends_on_sizes = |stage: &Stage| {
+        ranges::may_be_divided(stage) || limited && spillable::may_be_replaced_in(&stage.plan)
+    };
+    if several && (context.adaptive.is_some() || graph.stages.iter().any(depends_on_sizes)) {
         let done = run_map_stages(engine, graph, context, reads.outputs.clone()).await?;
         let Some(result) = done.result else { return Ok(()) };
         let graph = StageGraph { stages: vec![result] };

@@ -44,6 +44,14 @@ pub(super) fn replace_large_hash_joins(
     .data()
 }
 
+/// Whether a plan has a join that is replaced if it turns out too large.
+pub(super) fn may_be_replaced_in(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let replaceable = |node: &Arc<dyn ExecutionPlan>| {
+        Ok(node.downcast_ref::<HashJoinExec>().is_some_and(may_be_replaced))
+    };
+    plan.exists(replaceable).unwrap_or(false)
+}
+
 fn may_be_replaced(join: &HashJoinExec) -> bool {
     let kind = matches!(
         join.join_type(),
