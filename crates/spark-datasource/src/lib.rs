@@ -10,6 +10,7 @@
 
 pub mod codec;
 mod error;
+mod file_name;
 mod listing;
 mod options;
 mod parquet;
@@ -23,6 +24,7 @@ mod text;
 mod values;
 mod write;
 
+pub use file_name::{FILE_NAME_COLUMN, with_file_name};
 pub use options::Options;
 pub use source::{OpenedSource, SourceContext, SourceSpec, open};
 pub use write::{PreparedWrite, SaveMode, WriteSpec, prepare_write};

@@ -31,6 +31,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use spark_sql_parser::types::{DataType, Schema};
 
 use crate::error::{self, Result};
+use crate::file_name;
 use crate::listing::DataFile;
 use crate::path;
 use crate::pruning;
@@ -243,8 +244,8 @@ fn object_path(path: &Path) -> DataFusionResult<ObjectPath> {
 }
 
 /// Parquet files as a table.
-#[derive(Debug)]
-struct ParquetTable {
+#[derive(Debug, Clone)]
+pub(crate) struct ParquetTable {
     /// All columns, in Spark's order.
     schema: SchemaRef,
     file_schema: SchemaRef,
@@ -256,6 +257,15 @@ struct ParquetTable {
 }
 
 impl ParquetTable {
+    /// The same table with the file's name as its last column.
+    pub(crate) fn with_file_name(&self) -> Self {
+        let mut table = self.clone();
+        table.partition_schema = file_name::appended(&table.partition_schema);
+        table.schema = file_name::appended(&table.schema);
+        file_name::name(&mut table.files, &mut table.layout);
+        table
+    }
+
     /// Row counts and column ranges of each file, where its footer can be read.
     /// `read` are the file columns that the scan wants.
     async fn statistics(

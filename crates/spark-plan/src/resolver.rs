@@ -7,6 +7,7 @@
 mod aggregate;
 mod call;
 mod expression;
+mod file_name;
 mod generate;
 mod join;
 mod leaves;
@@ -139,7 +140,8 @@ impl<'a> Analyzer<'a> {
 
     fn top(&self, relation: &ast::Relation) -> Result<ResolvedPlan> {
         let rel = self.relation(relation, Env::default())?.pruned()?;
-        Ok(ResolvedPlan { plan: rel.plan, fields: rel.fields, render: rel.render })
+        let plan = file_name::placed(rel.plan)?;
+        Ok(ResolvedPlan { plan, fields: rel.fields, render: rel.render })
     }
 
     pub(crate) fn context<'c>(&'c self, schema: &'c DFSchema) -> FunctionContext<'c> {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use crate::error::{self, Result};
 use crate::options::Options;
-pub(crate) use table::open;
+pub(crate) use table::{TextTable, open};
 
 /// The `lineSep` option.
 fn line_separator(options: &Options) -> Result<Option<String>> {

@@ -16,6 +16,7 @@ use super::compression::Codec;
 use super::scan::{TextFormat, TextPiece, TextScan, TextScanExec};
 use super::{csv, json, plain};
 use crate::error::{self, Result};
+use crate::file_name;
 use crate::listing::DataFile;
 use crate::pruning;
 use crate::schema::to_arrow_schema;
@@ -110,8 +111,8 @@ pub(crate) fn cut(
         .collect())
 }
 
-#[derive(Debug)]
-struct TextTable {
+#[derive(Debug, Clone)]
+pub(crate) struct TextTable {
     schema: SchemaRef,
     partition_columns: Schema,
     layout: Layout,
@@ -123,6 +124,15 @@ struct TextTable {
 }
 
 impl TextTable {
+    /// The same table with the file's name as its last column.
+    pub(crate) fn with_file_name(&self) -> Self {
+        let mut table = self.clone();
+        table.partition_columns.fields.push(file_name::field());
+        table.schema = file_name::appended(&table.schema);
+        file_name::name(&mut table.files, &mut table.layout);
+        table
+    }
+
     /// A scan of the corrupt record column alone would have nothing to judge the records by.
     fn check_projection(&self, order: &[usize]) -> Result<()> {
         let corrupt = match &self.format {

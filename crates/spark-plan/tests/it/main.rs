@@ -5,6 +5,7 @@ mod cache;
 mod commands;
 mod composed;
 mod dataframe;
+mod files;
 mod harness;
 mod queries;
 mod tpch;
