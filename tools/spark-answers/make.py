@@ -23,6 +23,7 @@ EXAMPLES = {
     "pi": ["examples/pi.py"],
     "wordcount": ["examples/wordcount.py"],
     "etl": ["examples/etl.py"],
+    "statistics": ["examples/statistics.py"],
     "settings_in_code": ["examples/settings_in_code.py", MASTER],
 }
 

@@ -15,8 +15,9 @@ use spark_sql_parser::types::Schema;
 
 use crate::application::{Application, OperationRunner};
 use crate::arrow_ipc::{ResultEncoder, local_data};
-use crate::convert::{self, missing, schema_to_proto, storage_relation, unsupported};
+use crate::convert::{self, Observed, missing, schema_to_proto, storage_relation, unsupported};
 use crate::errors::from_datafusion;
+use crate::observe::Observing;
 use crate::operation::Operation;
 use crate::session::ConnectSession;
 
@@ -56,6 +57,20 @@ impl Responder {
         self.operation.push(response).await
     }
 
+    /// Tells what was observed of the plan that has just run.
+    pub(crate) async fn observed(
+        &self,
+        runner: &OperationRunner,
+        observed: Vec<Observed>,
+    ) -> Result<()> {
+        for observed in observed {
+            let metrics = crate::observe::metrics(&self.session, runner, observed).await?;
+            let observed_metrics = vec![metrics];
+            self.push(sc::ExecutePlanResponse { observed_metrics, ..Default::default() }).await;
+        }
+        Ok(())
+    }
+
     fn runner(&self, application: Arc<dyn Application>) -> OperationRunner {
         OperationRunner {
             application,
@@ -84,8 +99,15 @@ pub(crate) async fn execute_plan(
     let runner = responder.runner(application);
     match plan.op_type.ok_or_else(|| missing("plan operation"))? {
         OpType::Root(root) => {
-            let relation = read_relation(&responder.session, &runner, &root).await?;
-            send_rows(responder, &runner, &relation).await
+            let observing = Observing::new(&responder.session);
+            let relation = match &root.rel_type {
+                Some(sc::relation::RelType::Catalog(catalog)) => {
+                    crate::catalog::answer(&responder.session, &runner, catalog).await?
+                }
+                _ => convert::relation(&root, &observing)?,
+            };
+            send_rows(responder, &runner, &relation).await?;
+            responder.observed(&runner, observing.found()).await
         }
         OpType::Command(command) => execute_command(responder, &runner, command).await,
         OpType::CompressedOperation(_) => Err(unsupported("A compressed plan")),
@@ -207,10 +229,14 @@ async fn execute_command(
             session.plan.create_temp_view(&view.name, resolved, None, view.replace, view.is_global)
         }
         CommandType::WriteOperation(write) => {
-            crate::write::write_operation(session, runner, write).await
+            let observing = Observing::new(session);
+            crate::write::write_operation(session, runner, write, &observing).await?;
+            responder.observed(runner, observing.found()).await
         }
         CommandType::WriteOperationV2(write) => {
-            crate::write::write_operation_v2(session, runner, write).await
+            let observing = Observing::new(session);
+            crate::write::write_operation_v2(session, runner, write, &observing).await?;
+            responder.observed(runner, observing.found()).await
         }
         CommandType::CheckpointCommand(checkpoint) => {
             let input = storage_relation(checkpoint.relation.as_ref(), session.as_ref())?;

@@ -11,6 +11,7 @@ pub mod convert;
 pub mod direct;
 pub mod errors;
 mod execute;
+mod observe;
 pub mod operation;
 pub mod server;
 pub mod service;

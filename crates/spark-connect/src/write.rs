@@ -10,6 +10,7 @@ use spark_sql_parser::error::SparkError;
 
 use crate::application::OperationRunner;
 use crate::convert::{expressions, missing, options, storage_relation, unsupported};
+use crate::observe::Observing;
 use crate::session::ConnectSession;
 
 type Result<T> = std::result::Result<T, SparkError>;
@@ -19,6 +20,7 @@ pub(crate) async fn write_operation(
     session: &ConnectSession,
     runner: &OperationRunner,
     write: sc::WriteOperation,
+    lookup: &Observing<'_>,
 ) -> Result<()> {
     use sc::write_operation::SaveType;
     use sc::write_operation::save_table::TableSaveMethod;
@@ -26,7 +28,7 @@ pub(crate) async fn write_operation(
         return Err(unsupported("bucketBy"));
     }
     let mode = write.mode();
-    let plan = input(session, runner, write.input.as_ref()).await?;
+    let plan = input(session, runner, write.input.as_ref(), lookup).await?;
     let mut settings = options(&write.options);
     match &write.save_type {
         Some(SaveType::Table(table)) => {
@@ -63,6 +65,7 @@ pub(crate) async fn write_operation_v2(
     session: &ConnectSession,
     runner: &OperationRunner,
     write: sc::WriteOperationV2,
+    lookup: &Observing<'_>,
 ) -> Result<()> {
     use sc::write_operation_v2::Mode;
     let mode = match write.mode() {
@@ -73,7 +76,7 @@ pub(crate) async fn write_operation_v2(
         Mode::OverwritePartitions => return Err(unsupported("overwritePartitions")),
         Mode::Overwrite => return Err(unsupported("overwrite with a condition")),
     };
-    let plan = input(session, runner, write.input.as_ref()).await?;
+    let plan = input(session, runner, write.input.as_ref(), lookup).await?;
     let name = spark_sql_parser::parse_multipart_identifier(&write.table_name)?;
     let mut settings: BTreeMap<String, String> = options(&write.options);
     settings.extend(options(&write.table_properties));
@@ -90,8 +93,9 @@ async fn input(
     session: &ConnectSession,
     runner: &OperationRunner,
     proto: Option<&sc::Relation>,
+    lookup: &Observing<'_>,
 ) -> Result<ResolvedPlan> {
-    let relation = storage_relation(proto, session)?;
+    let relation = storage_relation(proto, lookup)?;
     Resolver::new(&session.plan).with_runner(runner).resolve(&relation).await
 }
 

@@ -50,6 +50,21 @@ fn local_cluster() {
     check("local-cluster[2,1,1024]", ON_EXECUTORS);
 }
 
+/// Observed metrics, quantiles, seeded samples and file names, as Apache Spark gives them.
+#[test]
+fn statistics() {
+    for master in ["local[2]", "local-cluster[2,1,1024]"] {
+        let output = script("bin/spark-submit")
+            .args(["--master", master])
+            .args(ON_EXECUTORS)
+            .arg("examples/statistics.py")
+            .output()
+            .unwrap();
+        succeeded(&output);
+        assert_eq!(out(&output).trim_end(), expected("statistics").trim_end(), "on {master}");
+    }
+}
+
 /// While a program lingers, the master shows what it asked for in its code.
 fn settings_reach(cluster: &Cluster) {
     let mut child = script("bin/spark-submit")

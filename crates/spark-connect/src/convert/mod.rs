@@ -9,7 +9,7 @@ mod types;
 
 pub use expression::{expression, expressions, sort_orders};
 pub use literal::literal;
-pub use relation::{Lookup, relation, storage_relation};
+pub use relation::{Lookup, Observed, relation, storage_relation};
 pub(crate) use relation::{options, schema_text, sql_statement};
 pub use types::{data_type, data_type_to_proto, schema_of, schema_to_proto};
 

@@ -9,7 +9,7 @@ use spark_sql_parser::ast::{
     SetOperation, SetOperator, Statement,
 };
 use spark_sql_parser::error::SparkError;
-use spark_sql_parser::types::Schema;
+use spark_sql_parser::types::{DataType, Schema};
 
 use super::expression::{aliases, expression, expressions, identifier, sort_orders};
 use super::types::schema_of;
@@ -29,6 +29,22 @@ pub trait Lookup: Sync {
     fn parser_options(&self) -> ParserOptions {
         ParserOptions::default()
     }
+
+    /// Takes note of what is to be observed of a relation.
+    fn observe(&self, _observed: Observed) {}
+}
+
+/// What `observe` asks for: aggregates over the rows of a relation within a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The observation.
+    pub name: String,
+    /// The observing relation's plan id.
+    pub plan_id: i64,
+    /// The rows.
+    pub input: Relation,
+    /// The aggregates.
+    pub metrics: Vec<Expr>,
 }
 
 /// References of a `WithRelations`, in front of the outer look-up.
@@ -52,6 +68,10 @@ impl Lookup for WithReferences<'_> {
     fn parser_options(&self) -> ParserOptions {
         self.outer.parser_options()
     }
+
+    fn observe(&self, observed: Observed) {
+        self.outer.observe(observed);
+    }
 }
 
 /// The relation inside an optional box, required.
@@ -66,6 +86,16 @@ pub fn storage_relation(
 pub fn relation(proto: &sc::Relation, lookup: &dyn Lookup) -> Result<Relation, SparkError> {
     let plan_id = proto.common.as_ref().and_then(|common| common.plan_id);
     let kind = proto.rel_type.as_ref().ok_or_else(|| missing("relation type"))?;
+    if let sc::relation::RelType::CollectMetrics(metrics) = kind {
+        let input = *input(metrics.input.as_deref(), lookup)?;
+        lookup.observe(Observed {
+            name: metrics.name.clone(),
+            plan_id: plan_id.unwrap_or_default(),
+            input: input.clone(),
+            metrics: expressions(&metrics.metrics, lookup)?,
+        });
+        return Ok(Relation { plan_id, kind: input.kind });
+    }
     Ok(Relation { plan_id, kind: relation_kind(kind, lookup)? })
 }
 
@@ -266,13 +296,8 @@ fn relation_kind(
             name: vec![function.function_name.clone()],
             args: expressions(&function.arguments, lookup)?,
         },
-        RelType::CollectMetrics(metrics) => {
-            return relation(
-                metrics.input.as_deref().ok_or_else(|| missing("input relation"))?,
-                lookup,
-            )
-            .map(|relation| relation.kind);
-        }
+        RelType::ApproxQuantile(quantile) => approx_quantile(quantile, lookup)?,
+        RelType::SampleBy(sample) => sample_by(sample, lookup)?,
         RelType::WithWatermark(watermark) => {
             return Ok(input(watermark.input.as_deref(), lookup)?.kind);
         }
@@ -291,6 +316,61 @@ fn optional(
     lookup: &dyn Lookup,
 ) -> Result<Option<Expr>, SparkError> {
     proto.map(|proto| expression(proto, lookup)).transpose()
+}
+
+/// `approxQuantile`: one row of one column, for each column an array of its quantiles.
+fn approx_quantile(
+    quantile: &sc::StatApproxQuantile,
+    lookup: &dyn Lookup,
+) -> Result<RelationKind, SparkError> {
+    let double = |value: &f64| Expr::Literal(Literal::Double(*value));
+    let probabilities = quantile.probabilities.iter().map(double).collect::<Vec<_>>();
+    // Spark's sketch errs by a part of the rows, the function's accuracy is one over it.
+    let accuracy = (1.0 / quantile.relative_error.clamp(1.0 / f64::from(i32::MAX), 1.0)) as i32;
+    let of = |name: &String| {
+        let value = Expr::call("double", vec![Expr::column(name)]);
+        let number = Expr::call("isnan", vec![value.clone()]);
+        let value =
+            Expr::call("if", vec![number, Expr::Literal(Literal::Null(DataType::Double)), value]);
+        let wanted = Expr::call("array", probabilities.clone());
+        let accuracy = Expr::Literal(Literal::Integer(accuracy));
+        let quantiles = Expr::call("percentile_approx", vec![value, wanted, accuracy]);
+        // A column without numbers has no quantiles.
+        Expr::call("coalesce", vec![quantiles, Expr::call("array", Vec::new())])
+    };
+    let all = Expr::call("array", quantile.cols.iter().map(of).collect());
+    Ok(RelationKind::Aggregate(Box::new(Aggregate {
+        input: *input(quantile.input.as_deref(), lookup)?,
+        grouping: Grouping::Expressions(Vec::new()),
+        aggregates: vec![all.alias("approx_quantile")],
+        select_list: false,
+        having: None,
+        pivot: None,
+    })))
+}
+
+/// `sampleBy`: of each stratum its fraction; what is no stratum is left out.
+fn sample_by(sample: &sc::StatSampleBy, lookup: &dyn Lookup) -> Result<RelationKind, SparkError> {
+    let column = sample.col.as_ref().ok_or_else(|| missing("column"))?;
+    let branches = sample
+        .fractions
+        .iter()
+        .map(|fraction| {
+            let stratum = fraction.stratum.as_ref().ok_or_else(|| missing("stratum"))?;
+            let wanted = Expr::Literal(Literal::Double(fraction.fraction));
+            let is = vec![expression(column, lookup)?, Expr::Literal(literal(stratum)?)];
+            Ok((Expr::call("<=>", is), wanted))
+        })
+        .collect::<Result<Vec<_>, SparkError>>()?;
+    let none = Expr::Literal(Literal::Double(0.0));
+    let fraction = if branches.is_empty() {
+        none
+    } else {
+        Expr::Case { operand: None, branches, otherwise: Some(Box::new(none)) }
+    };
+    let seed = Expr::Literal(Literal::Long(sample.seed.unwrap_or_default()));
+    let condition = Expr::call("<", vec![Expr::call("rand", vec![seed]), fraction]);
+    Ok(RelationKind::Filter { input: input(sample.input.as_deref(), lookup)?, condition })
 }
 
 fn single_aggregate(
