@@ -71,10 +71,11 @@ def programs(pid, part):
 
 
 class Engine:
-    def __init__(self, name, command):
+    def __init__(self, name, command, **environment):
         self.name, self.rounds, self.cpu = name, [], []
         self.process = subprocess.Popen(
-            command, cwd=HOME, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, cwd=HOME, env={**os.environ, **environment},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )
         assert self.process.stdout.readline() == "ready\n", f"{name} did not start"
 
@@ -224,4 +225,5 @@ def main():
             parts[part]()
 
 
-main()
+if __name__ == "__main__":
+    main()
