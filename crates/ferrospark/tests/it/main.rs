@@ -9,6 +9,7 @@ mod answers;
 mod bad_input;
 mod cluster;
 mod loss;
+mod offers;
 mod programs;
 mod run;
 mod sharing;

@@ -1,0 +1,34 @@
+//! A tenth of `make soak SUITE=offers-real`: whole runs of an application in which something goes wrong.
+
+use std::process::Command;
+
+use crate::run::{home, out, script};
+
+/// Runs scenarios of `tools/offers/run.py` on our cluster.
+fn run(modes: &str, scenarios: &[&str]) {
+    let setup = script("tools/setup").output().unwrap();
+    let output = Command::new(out(&setup).trim())
+        .arg(home().join("tools/offers/run.py"))
+        .args(["--clusters", "ours", "--modes", modes])
+        .args(scenarios)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", out(&output));
+    assert_eq!(out(&output).lines().count(), scenarios.len(), "{}", out(&output));
+}
+
+#[test]
+fn a_driver_cut_off_for_too_long_goes_on_as_another_framework() {
+    run("fine", &["removed"]);
+}
+
+#[test]
+fn the_second_master_takes_over_in_mid_query() {
+    let installed = Command::new(home().join("tools/zookeeper/setup")).output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "ZooKeeper cannot be installed");
+        println!("SKIPPED: ZooKeeper cannot be installed");
+        return;
+    }
+    run("coarse", &["kill-leader"]);
+}
