@@ -215,7 +215,8 @@ def kill_executor(cluster, mode, folder):
     application.line("begun")
     application.holding(2)
     time.sleep(1)
-    os.kill(executors_of(application.framework()["id"])[0], signal.SIGKILL)
+    identity = application.framework()["id"]
+    os.kill(wait_for("the processes", lambda: executors_of(identity))[0], signal.SIGKILL)
     code, out = application.end()
     assert code == 0 and "right" in out.split(), application.errors()
     assert "is lost" in application.errors(), "no executor was lost"
@@ -403,7 +404,7 @@ def cluster_for(scenario, kind, folder):
         return KINDS[kind](folder, KEPT)
     if scenario == "authentication":
         credentials = Path(folder) / "credentials"
-        credentials.write_text("me right\n")
+        credentials.write_text(json.dumps({"credentials": [{"principal": "me", "secret": "right"}]}))
         return KINDS[kind](folder, AGENTS, [f"--credentials={credentials}", "--authenticate_http_frameworks=true"] + (
             ["--http_framework_authenticators=basic"] if kind == "genuine" else []))
     if scenario in ("kill-leader", "zookeeper"):

@@ -11,7 +11,8 @@ mod offers;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesos_api::{AgentId, TaskId, TaskStatus};
+use mesos_api::task_status::Reason;
+use mesos_api::{AgentId, TaskId, TaskState, TaskStatus};
 
 use crate::agents::AgentBook;
 use crate::cluster_view::ClusterView;
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::reason::LossReason;
 use crate::report::{AgentShortage, WaitingCause, WaitingReport, Wanted};
 use crate::settings::Settings;
-use crate::status::{is_alive, loss};
+use crate::status::{is_alive, loss, reason};
 
 /// A launch without any news for this long is asked about; Mesos itself gives an executor a minute.
 pub(crate) const LAUNCH_QUESTION_INTERVAL: Duration = Duration::from_secs(30);
@@ -361,9 +362,16 @@ impl CoarseScheduler {
             return;
         }
         let worked = executor.stage == Stage::Registered;
-        let reason = loss(status, executor.killing, worked);
+        // A master that has just taken the lead may not have heard of its agent yet. The executor lives, for
+        // it is connected to the driver; when that ends, the driver has it killed.
+        let unheard = status.state() == TaskState::UnknownTask
+            && reason(status) == Some(Reason::Reconciliation);
+        if unheard && worked && !executor.killing {
+            return;
+        }
+        let loss = loss(status, executor.killing, worked);
         let id = id.clone();
-        self.lose(&id, reason, now, actions);
+        self.lose(&id, loss, now, actions);
         self.tell_demand(true, actions);
     }
 

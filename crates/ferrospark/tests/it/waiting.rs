@@ -277,7 +277,8 @@ fn all_unregistered(cluster: &Cluster) {
 
 fn guarded(folder: &tempfile::TempDir) -> Layout {
     let credentials = folder.path().join("credentials");
-    std::fs::write(&credentials, "me right\n").unwrap();
+    let text = r#"{"credentials": [{"principal": "me", "secret": "right"}]}"#;
+    std::fs::write(&credentials, text).unwrap();
     Layout::even(1, 1)
         .master(&format!("--credentials={}", credentials.display()))
         .master("--authenticate_http_frameworks=true")

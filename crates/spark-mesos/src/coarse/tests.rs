@@ -435,6 +435,27 @@ fn silence_after_a_launch_is_asked_about_and_resubscription_asks_about_all() {
 }
 
 #[test]
+fn a_new_leader_may_not_know_an_executor_that_lives() {
+    let unknown = (TaskState::UnknownTask, Some(Reason::Reconciliation), "Task is unknown");
+    Scene::new(&[("executor.cores", "1"), ("cores.max", "2")])
+        .offers(&[("o1", "a 2 4096")])
+        .event(Event::ExecutorRegistered("0".to_owned()))
+        .event(Event::Registered { framework_id: "F".to_owned(), again: true })
+        .status("0", unknown.0, unknown.1, unknown.2)
+        .status("1", unknown.0, unknown.1, unknown.2)
+        .event(Event::KillExecutor("0".to_owned()))
+        .check(expect![[r#"
+            launch on o1 0:1c/1408M 1:1c/1408M refuse 120s
+            suppress
+            reconcile [0 1]
+            suppress
+            lost 1 on host-a: the cluster did not launch it: Task is unknown
+            revive
+            kill 0
+        "#]]);
+}
+
+#[test]
 fn another_framework_begins_without_executors_but_as_the_same_application() {
     let mut scene = Scene::new(&[("executor.cores", "1"), ("cores.max", "1")]);
     scene
