@@ -265,10 +265,10 @@ fn all_unregistered(cluster: &Cluster) {
             flags: &[
                 "spark.mesos.principal=me",
                 "spark.mesos.secret=right",
-                "spark.mesos.role=/no/role",
+                "spark.mesos.role=strangers",
             ],
             reason: "registration_refused",
-            words: "ole",
+            words: "the master ended the framework",
         },
     ] {
         not_registered(&cluster.master(), &situation);
@@ -282,6 +282,7 @@ fn guarded(folder: &tempfile::TempDir) -> Layout {
     Layout::even(1, 1)
         .master(&format!("--credentials={}", credentials.display()))
         .master("--authenticate_http_frameworks=true")
+        .master("--roles=ops")
 }
 
 #[test]
@@ -302,7 +303,8 @@ fn a_genuine_master_says_why_it_registers_nobody() {
 #[test]
 fn a_master_that_is_not_there_is_a_reason() {
     let master = format!("mesos://127.0.0.1:{}", crate::cluster::free_port());
-    let situation = Situation { flags: &[], reason: "master_unreachable", words: "refused" };
+    let situation =
+        Situation { flags: &[], reason: "master_unreachable", words: "nothing listening" };
     not_registered(&master, &situation);
 }
 
