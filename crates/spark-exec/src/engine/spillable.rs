@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
+use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::JoinType;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -109,6 +111,16 @@ fn bytes_of(run: &Run, output: &MapStageOutput) -> u64 {
         .sum()
 }
 
+/// The filter with all its columns nullable: the merging join of DataFusion asks it about rows that found no
+/// partner, too, and puts nulls into the other side's columns.
+fn over_nulls(filter: &JoinFilter) -> JoinFilter {
+    let fields = filter.schema().fields().iter();
+    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let indices = filter.column_indices().to_vec();
+    JoinFilter::new(Arc::clone(filter.expression()), indices, Arc::new(schema))
+}
+
 fn sort_merge(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
     let options = SortOptions::default();
     let sorted = |side: &Arc<dyn ExecutionPlan>, left: bool| -> Arc<dyn ExecutionPlan> {
@@ -128,7 +140,7 @@ fn sort_merge(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
         sorted(join.left(), true),
         sorted(join.right(), false),
         join.on().to_vec(),
-        join.filter().cloned(),
+        join.filter().map(over_nulls),
         *join.join_type(),
         vec![options; join.on().len()],
         join.null_equality(),
