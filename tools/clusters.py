@@ -49,6 +49,9 @@ class Cluster:
     """Masters and agents; `agents` are lists of flags, which both kinds know under Mesos' names. More than one master
     elect a leader in a ZooKeeper of their own."""
 
+    # Where the masters listen.
+    host = "127.0.0.1"
+
     def __init__(self, folder, agents, master=(), masters=1):
         self.folder = Path(folder)
         self.ports = {("master" if n == 0 else f"master-{n}"): free_port() for n in range(masters)}
@@ -84,7 +87,7 @@ class Cluster:
     @property
     def address(self):
         """Where frameworks and agents find the leading master."""
-        return self.zookeeper or f"127.0.0.1:{self.ports['master']}"
+        return self.zookeeper or f"{self.host}:{self.ports['master']}"
 
     def leader(self):
         """The name of the master that leads, if one does."""
@@ -97,7 +100,7 @@ class Cluster:
     def get(self, path, port=None):
         for port in [port] if port else self.ports.values():
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://{self.host}:{port}{path}", timeout=10) as answer:
                     return json.load(answer)
             except OSError:
                 pass

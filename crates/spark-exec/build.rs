@@ -13,10 +13,18 @@ fn main() {
         .client_streaming()
         .server_streaming()
         .build();
+    let properties = Method::builder()
+        .name("properties")
+        .route_name("Properties")
+        .input_type("crate::protocol::PropertiesRequest")
+        .output_type("crate::protocol::Registered")
+        .codec_path("::tonic_prost::ProstCodec")
+        .build();
     let service = Service::builder()
         .name("ExecutorEndpoint")
         .package("ferrospark.exec.v1")
         .method(connect)
+        .method(properties)
         .build();
     Builder::new().compile(&[service]);
 }

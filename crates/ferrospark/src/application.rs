@@ -97,8 +97,9 @@ impl DriverApplication {
         let (local_cluster, target) = match &master {
             MasterUrl::Local { .. } => (None, None),
             MasterUrl::LocalCluster { agents, cores, memory_mib } => {
-                let cluster = LocalCluster::start(*agents, *cores, *memory_mib).await?;
                 conf.set(Origin::Computed, "spark.executor.memory", &format!("{memory_mib}m"));
+                let memory = spark_conf::executor_memory(&conf)?;
+                let cluster = LocalCluster::start(*agents, *cores, memory.total_mib()).await?;
                 conf.set(Origin::Computed, "spark.executor.cores", &cores.to_string());
                 let master = cluster.master().into();
                 (Some(cluster), Some(master))

@@ -1,7 +1,6 @@
 //! `ferrospark executor`: what a Mesos task of the coarse-grained mode runs, and
 //! `ferrospark mesos-executor`: the Mesos executor of the fine-grained mode.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -74,7 +73,7 @@ fn options(name: &str, words: &[String]) -> anyhow::Result<ExecutorOptions> {
         advertised_port: arguments.advertised_port,
         secret,
         memory_bytes: Some(memory_mib << 20),
-        local_dirs: local_dirs(|name| std::env::var(name).ok()),
+        local_dirs: Vec::new(),
     })
 }
 
@@ -98,46 +97,9 @@ fn memory(text: Option<&str>) -> anyhow::Result<u64> {
     Ok(bytes >> 20)
 }
 
-/// `SPARK_EXECUTOR_DIRS`, `SPARK_LOCAL_DIRS`, the Mesos sandbox, the system's temporary folder: the first there is.
-fn local_dirs(lookup: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
-    for name in ["SPARK_EXECUTOR_DIRS", "SPARK_LOCAL_DIRS"] {
-        if let Some(text) = lookup(name).filter(|text| !text.is_empty()) {
-            return text
-                .split([',', ':'])
-                .filter(|dir| !dir.is_empty())
-                .map(PathBuf::from)
-                .collect();
-        }
-    }
-    for name in ["MESOS_SANDBOX", "MESOS_DIRECTORY"] {
-        if let Some(dir) = lookup(name).filter(|text| !text.is_empty()) {
-            return vec![PathBuf::from(dir)];
-        }
-    }
-    vec![std::env::temp_dir()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn local_directories_in_sparks_order() {
-        let dirs = |set: &[(&str, &str)]| {
-            local_dirs(|name| {
-                set.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned())
-            })
-        };
-        assert_eq!(
-            dirs(&[("MESOS_SANDBOX", "/s"), ("SPARK_LOCAL_DIRS", "/a,/b")]),
-            [PathBuf::from("/a"), PathBuf::from("/b")]
-        );
-        assert_eq!(
-            dirs(&[("MESOS_SANDBOX", "/s"), ("MESOS_DIRECTORY", "/d")]),
-            [PathBuf::from("/s")]
-        );
-        assert_eq!(dirs(&[]), [std::env::temp_dir()]);
-    }
 
     #[test]
     fn memory_is_in_mib() {

@@ -20,7 +20,7 @@ struct Parts {
 }
 
 impl LocalCluster {
-    /// Starts master and agents; each agent has room for one executor of `memory_mib` with its overhead.
+    /// Starts master and agents; each agent has room for one executor of `memory_mib`, its overhead included.
     pub(crate) async fn start(
         agents: usize,
         cores: usize,
@@ -39,11 +39,10 @@ impl LocalCluster {
         let address = master.addr;
         let mut handles = Vec::with_capacity(agents);
         for number in 0..agents {
-            let memory = memory_mib + overhead(memory_mib);
             let work_dir = folder.path().join(format!("agent-{number}"));
             let options = AgentOptions {
                 resources: Some(format!(
-                    "cpus:{cores};mem:{memory};disk:10240;ports:[31000-32000]"
+                    "cpus:{cores};mem:{memory_mib};disk:10240;ports:[31000-32000]"
                 )),
                 ..AgentOptions::loopback(address.to_string(), work_dir)
             };
@@ -74,9 +73,4 @@ impl LocalCluster {
         }
         parts.master.shutdown().await;
     }
-}
-
-/// Spark's overhead of an executor: a tenth, at least 384 MiB.
-fn overhead(memory_mib: u64) -> u64 {
-    (memory_mib / 10).max(384)
 }

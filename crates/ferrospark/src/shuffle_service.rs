@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesos_api::json::JsonValue;
 use mesos_api::master::{Call, Response, call, response};
-use mesos_client::MasterAddress;
+use mesos_client::{MasterAddress, MasterDetector, MasterLocation};
 use spark_conf::{MasterUrl, SparkConf, table};
 use spark_shuffle::{MasterView, MasterWatch, ShuffleService, ShuffleServiceOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,11 +35,11 @@ const REREGISTER_TIMEOUT: Duration = Duration::from_secs(600);
 const SERVICE_THREADS: usize = 16;
 
 const USAGE: &str = "\
-usage: ferrospark shuffle-service --master mesos://HOST:PORT [OPTION...]
+usage: ferrospark shuffle-service --master URL [OPTION...]
 
 Serves the map output of executors that are gone, and removes it when the master says that the application is over.
 
-  --master URL            mesos://HOST:PORT, of any of the masters (spark.master)
+  --master URL            mesos://HOST:PORT, of any of the masters, or mesos://zk://HOST:PORT,.../PATH (spark.master)
   --host ADDRESS          address to listen on (0.0.0.0)
   --port PORT             port to listen on (spark.shuffle.service.port, 7337)
   --state-dir DIR         where applications are remembered over a restart
@@ -78,8 +78,9 @@ pub(crate) fn main(words: &[String]) -> anyhow::Result<ExitCode> {
         state.unwrap_or_else(|| default_state(&conf, port)),
     );
     options.check_interval = conf.get(&table::SHUFFLE_CLEANER_INTERVAL)?;
-    let master = operator(&conf)?;
+    let (location, authorization) = operator(&conf)?;
     crate::daemon::runtime(SERVICE_THREADS)?.block_on(async {
+        let master = Operator { masters: Masters::at(location), authorization };
         let state = options.state_directory.display().to_string();
         let service = ShuffleService::start(options, master).await.with_context(|| {
             format!("the shuffle service cannot start at {host}:{port} with {state}")
@@ -100,17 +101,14 @@ fn default_state(conf: &SparkConf, port: u16) -> PathBuf {
         .join(format!("spark-shuffle-service-{port}"))
 }
 
-/// Whom to ask, and as whom.
-fn operator(conf: &SparkConf) -> anyhow::Result<Operator> {
+/// Whom to ask, and as whom: the location of the masters, and the value of `Authorization`.
+fn operator(conf: &SparkConf) -> anyhow::Result<(MasterLocation, Option<String>)> {
     let url = conf.get(&table::MASTER)?.context(
         "the shuffle service must know the master; give --master mesos://HOST:PORT or set spark.master",
     )?;
-    let address = match MasterUrl::parse(&url)? {
-        MasterUrl::Mesos { host, port } => MasterAddress::new(host, port),
-        MasterUrl::MesosZooKeeper { .. } => anyhow::bail!(
-            "master {url:?}: the shuffle service does not look into ZooKeeper; name one of the masters, \
-             mesos://HOST:PORT, which sends it to the leader"
-        ),
+    let location = match MasterUrl::parse(&url)? {
+        MasterUrl::Mesos { host, port } => MasterAddress::new(host, port).into(),
+        MasterUrl::MesosZooKeeper { url } => MasterLocation::parse(&url)?,
         MasterUrl::Local { .. } | MasterUrl::LocalCluster { .. } => {
             anyhow::bail!("master {url:?} has no agents; expected mesos://HOST:PORT")
         }
@@ -120,12 +118,36 @@ fn operator(conf: &SparkConf) -> anyhow::Result<Operator> {
         let pair = format!("{principal}:{secret}");
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
     });
-    Ok(Operator { address, authorization })
+    Ok((location, authorization))
+}
+
+/// Where the leading master is.
+enum Masters {
+    /// One of them, which sends us on if another one leads.
+    At(MasterAddress),
+    Followed(MasterDetector),
+}
+
+impl Masters {
+    /// Inside a runtime: ZooKeeper is followed from now on.
+    fn at(location: MasterLocation) -> Self {
+        match location {
+            MasterLocation::Address(address) => Self::At(address),
+            MasterLocation::ZooKeeper(url) => Self::Followed(MasterDetector::start(url)),
+        }
+    }
+
+    fn address(&self) -> Result<MasterAddress, String> {
+        match self {
+            Self::At(address) => Ok(address.clone()),
+            Self::Followed(detector) => detector.current().address(),
+        }
+    }
 }
 
 /// The master, asked through its operator API.
 struct Operator {
-    address: MasterAddress,
+    masters: Masters,
     authorization: Option<String>,
 }
 
@@ -150,7 +172,8 @@ impl MasterWatch for Operator {
 impl Operator {
     async fn ask(&self, what: call::Type) -> Result<Response, String> {
         let call = Call { r#type: Some(what as i32), ..Call::default() }.to_json().to_string();
-        let mut address = self.address.clone();
+        let first = self.masters.address()?;
+        let mut address = first.clone();
         for _ in 0..=MOST_REDIRECTS {
             let answer = timeout(ANSWER_TIMEOUT, self.post(&address, &call)).await;
             let late = |_| format!("master {address} did not answer within {ANSWER_TIMEOUT:?}");
@@ -167,7 +190,7 @@ impl Operator {
                 Answer::Refused(status) => return Err(format!("master {address}: {status}")),
             }
         }
-        Err(format!("master {} sends us round in circles", self.address))
+        Err(format!("master {first} sends us round in circles"))
     }
 
     /// One request on a connection of its own, closed by the answer's end.
@@ -300,6 +323,24 @@ mod tests {
             r#"{{"framework_info":{{"user":"u","name":"n","id":{{"value":"{id}"}}}},
             "active":true,"connected":true,"recovered":false}}"#
         )
+    }
+
+    #[test]
+    fn masters_are_named_or_found_in_zookeeper() {
+        let of = |url: &str, more: &[(&str, &str)]| {
+            let mut conf = SparkConf::new();
+            for (key, value) in [("spark.master", url)].iter().chain(more) {
+                conf.set(spark_conf::Origin::Program, key, value);
+            }
+            operator(&conf).map_err(|error| error.to_string())
+        };
+        let at = MasterLocation::Address(MasterAddress::new("h".to_owned(), 5050));
+        assert_eq!(of("mesos://h:5050", &[]), Ok((at.clone(), None)));
+        let who = [("spark.mesos.principal", "p"), ("spark.mesos.secret", "s")];
+        assert_eq!(of("mesos://h:5050", &who), Ok((at, Some("Basic cDpz".to_owned()))));
+        let (found, _) = of("mesos://zk://a:2181,b:2181/mesos", &[]).unwrap();
+        assert_eq!(found.to_string(), "zk://a:2181,b:2181/mesos");
+        assert!(of("local[2]", &[]).unwrap_err().contains("has no agents"));
     }
 
     #[test]

@@ -26,7 +26,8 @@ impl ExecutorMemory {
 /// The executor memory a configuration asks for.
 ///
 /// Overhead = `spark.mesos.executor.memoryOverhead`, else `spark.executor.memoryOverhead` (which the
-/// reference ignores on Mesos), else `int(max(factor × memory, 384))` MiB.
+/// reference ignores on Mesos), else `int(max(factor × memory, 384))` MiB; and the budget of map output on
+/// a tmpfs (`spark.ferrospark.shuffle.memory`), which the container's limit counts too.
 ///
 /// # Errors
 /// When one of these settings is malformed.
@@ -40,7 +41,8 @@ pub fn executor_memory(conf: &SparkConf) -> Result<ExecutorMemory, ConfError> {
         Some(bytes) => bytes >> 20,
         None => default_overhead(heap_mib, conf.get(&table::EXECUTOR_MEMORY_OVERHEAD_FACTOR)?),
     };
-    Ok(ExecutorMemory { heap_mib, overhead_mib })
+    let tmpfs_mib = conf.get(&table::SHUFFLE_MEMORY)?.div_ceil(1 << 20);
+    Ok(ExecutorMemory { heap_mib, overhead_mib: overhead_mib + tmpfs_mib })
 }
 
 fn default_overhead(heap_mib: u64, factor: f64) -> u64 {
@@ -74,6 +76,13 @@ mod tests {
         assert_eq!(total(&[("spark.executor.memory", "1024m"), overhead]), 1536);
         assert_eq!(total(&[("spark.executor.memoryOverhead", "1g"), overhead]), 1536);
         assert_eq!(total(&[("spark.executor.memoryOverhead", "1g")]), 2048);
+    }
+
+    #[test]
+    fn map_output_on_a_tmpfs_is_asked_for_on_top() {
+        let budget = ("spark.ferrospark.shuffle.memory", "256m");
+        assert_eq!(total(&[("spark.executor.memory", "512m"), budget]), 896 + 256);
+        assert_eq!(total(&[("spark.executor.memoryOverhead", "1g"), budget]), 2048 + 256);
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl SchedulerBackend for LocalBackend {
 /// # Errors
 /// If no local directory can be used.
 pub async fn attach_local(engine: &Engine, options: &ExecutorOptions) -> Result<()> {
-    let local = executor::start_local(options).await?;
+    let local = executor::start_local(options, &engine.properties()).await?;
     engine.attach(local.to_executor, local.from_executor);
     engine.wait_for_executor(&options.executor_id).await;
     Ok(())

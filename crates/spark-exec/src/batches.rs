@@ -12,12 +12,12 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::{RecordBatchDecoder, StreamReader};
 use arrow::ipc::writer::{
     DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter,
     write_message,
 };
-use arrow::ipc::{CompressionType, MetadataVersion};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::common::{exec_datafusion_err, exec_err};
@@ -29,32 +29,6 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Length prefix of a complete IPC stream, in place of a continuation marker.
 const STREAM: [u8; 4] = *b"STRM";
 
-/// How the bodies of batches are compressed (`spark.shuffle.compress`, `spark.io.compression.codec`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Compression {
-    /// Not at all; best on one machine.
-    #[default]
-    None,
-    /// LZ4 frames.
-    Lz4,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Compression {
-    /// What the application's properties say. Not Spark's default: its codec pays for rows in
-    /// Java's form, and Arrow's buffers on one machine are read quicker than they are unpacked.
-    pub(crate) fn of(conf: &HashMap<String, String>) -> Self {
-        match conf.get("spark.shuffle.compress").map(String::as_str) {
-            Some("true") => match conf.get("spark.io.compression.codec").map(String::as_str) {
-                Some("zstd") => Self::Zstd,
-                _ => Self::Lz4,
-            },
-            _ => Self::None,
-        }
-    }
-}
-
 /// Encodes batches of one schema.
 pub(crate) struct BatchEncoder {
     options: IpcWriteOptions,
@@ -64,22 +38,14 @@ pub(crate) struct BatchEncoder {
 }
 
 impl BatchEncoder {
-    /// Makes an encoder.
-    ///
-    /// # Errors
-    /// If the compression is not available.
-    pub(crate) fn new(schema: &Schema, compression: Compression) -> Result<Self> {
-        let compression = match compression {
-            Compression::None => None,
-            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
-            Compression::Zstd => Some(CompressionType::ZSTD),
-        };
-        Ok(Self {
-            options: IpcWriteOptions::default().try_with_compression(compression)?,
+    /// Makes an encoder. Bodies are not compressed: blocks are packed as a whole, by their store.
+    pub(crate) fn new(schema: &Schema) -> Self {
+        Self {
+            options: IpcWriteOptions::default(),
             context: IpcWriteContext::default(),
             tracker: DictionaryTracker::new(false),
             stateful: schema.fields().iter().any(|field| needs_stream(field.data_type())),
-        })
+        }
     }
 
     /// Appends one batch.
@@ -246,8 +212,8 @@ mod tests {
     use arrow::array::{Array, DictionaryArray, Int32Array, ListArray, StringArray};
     use arrow::datatypes::{Field, Int32Type};
 
-    fn round_trip(batch: &RecordBatch, compression: Compression) {
-        let mut encoder = BatchEncoder::new(&batch.schema(), compression).unwrap();
+    fn round_trip(batch: &RecordBatch) {
+        let mut encoder = BatchEncoder::new(&batch.schema());
         let mut bytes = Vec::new();
         encoder.encode(batch, &mut bytes).unwrap();
         encoder.encode(&batch.slice(1, 2), &mut bytes).unwrap();
@@ -281,8 +247,7 @@ mod tests {
 
     #[test]
     fn batches_come_back() {
-        round_trip(&batch(), Compression::None);
-        round_trip(&batch(), Compression::Lz4);
+        round_trip(&batch());
     }
 
     #[test]
@@ -290,7 +255,7 @@ mod tests {
         let column: DictionaryArray<Int32Type> = ["x", "y", "x"].into_iter().collect();
         let schema = Schema::new(vec![Field::new("d", column.data_type().clone(), true)]);
         let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap();
-        round_trip(&batch, Compression::None);
+        round_trip(&batch);
     }
 
     #[test]
@@ -298,17 +263,14 @@ mod tests {
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(7));
         let batch =
             RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
-        round_trip(&batch, Compression::None);
+        round_trip(&batch);
     }
 
     #[test]
     fn a_cut_segment_is_an_error() {
         let mut bytes = Vec::new();
         let batch = batch();
-        BatchEncoder::new(&batch.schema(), Compression::None)
-            .unwrap()
-            .encode(&batch, &mut bytes)
-            .unwrap();
+        BatchEncoder::new(&batch.schema()).encode(&batch, &mut bytes).unwrap();
         bytes.truncate(bytes.len() - 3);
         assert!(BatchDecoder::new(batch.schema(), bytes.into()).next().unwrap().is_err());
     }

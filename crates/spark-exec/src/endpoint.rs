@@ -1,5 +1,6 @@
 //! The driver's endpoint: takes executors' streams and hands them to the engine.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
@@ -16,7 +17,9 @@ use crate::engine::EngineHandle;
 use crate::protocol::service::executor_endpoint_server::{
     ExecutorEndpoint, ExecutorEndpointServer,
 };
-use crate::protocol::{FromExecutor, MESSAGE_BYTES_LIMIT, SECRET_KEY, ToExecutor};
+use crate::protocol::{
+    FromExecutor, MESSAGE_BYTES_LIMIT, PropertiesRequest, Registered, SECRET_KEY, ToExecutor,
+};
 
 /// Messages of an executor that may wait for the engine.
 const STREAM_LIMIT: usize = 1024;
@@ -26,8 +29,7 @@ pub(crate) async fn listen(
     host: &str,
     port: u16,
     retries: u64,
-    secret: String,
-    engine: EngineHandle,
+    service: Endpoint,
     shutdown: CancellationToken,
 ) -> Result<SocketAddr> {
     let listener = bind(host, port, retries).await.map_err(|error| {
@@ -37,7 +39,7 @@ pub(crate) async fn listen(
         )
     })?;
     let address = listener.local_addr()?;
-    let service = ExecutorEndpointServer::new(Endpoint { engine, secret })
+    let service = ExecutorEndpointServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES_LIMIT)
         .max_encoding_message_size(MESSAGE_BYTES_LIMIT);
     let connections = TcpListenerStream::new(listener).map(|connection| {
@@ -77,9 +79,23 @@ async fn bind(host: &str, port: u16, retries: u64) -> std::io::Result<TcpListene
     }
 }
 
-struct Endpoint {
-    engine: EngineHandle,
-    secret: String,
+/// What serves executors.
+pub(crate) struct Endpoint {
+    pub(crate) engine: EngineHandle,
+    pub(crate) application: String,
+    pub(crate) secret: String,
+    /// The application's properties.
+    pub(crate) conf: HashMap<String, String>,
+}
+
+impl Endpoint {
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let given = request.metadata().get(SECRET_KEY).map(|secret| secret.as_bytes());
+        if given.is_some_and(|given| same(given, self.secret.as_bytes())) {
+            return Ok(());
+        }
+        Err(Status::unauthenticated("the secret is not this application's"))
+    }
 }
 
 #[tonic::async_trait]
@@ -90,10 +106,7 @@ impl ExecutorEndpoint for Endpoint {
         &self,
         request: Request<Streaming<FromExecutor>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let given = request.metadata().get(SECRET_KEY).map(|secret| secret.as_bytes());
-        if !given.is_some_and(|given| same(given, self.secret.as_bytes())) {
-            return Err(Status::unauthenticated("the secret is not this application's"));
-        }
+        self.admit(&request)?;
         let (to_executor, messages) = mpsc::unbounded_channel();
         let (forward, from_executor) = mpsc::channel(STREAM_LIMIT);
         let mut inbound = request.into_inner();
@@ -106,6 +119,19 @@ impl ExecutorEndpoint for Endpoint {
         });
         self.engine.attach(to_executor, from_executor);
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(messages).map(Ok))))
+    }
+
+    async fn properties(
+        &self,
+        request: Request<PropertiesRequest>,
+    ) -> Result<Response<Registered>, Status> {
+        self.admit(&request)?;
+        let PropertiesRequest { app } = request.into_inner();
+        if app != self.application {
+            let text = format!("this driver runs application {}, not {app}", self.application);
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(Response::new(Registered { conf: self.conf.clone() }))
     }
 }
 

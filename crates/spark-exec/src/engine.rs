@@ -6,6 +6,7 @@ mod broadcasts;
 mod companions;
 mod executors;
 mod kept;
+mod leaving;
 mod looping;
 mod offered;
 mod query;
@@ -15,7 +16,7 @@ mod skew;
 mod spillable;
 mod subqueries;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ use parking_lot::Mutex;
 use spark_scheduler::{
     AllocationOptions, ExecutorLoss, JobSpec, PendingReason, SchedulerOptions, TaskOutcome,
 };
-use spark_shuffle::{BlockClient, BlockClientOptions, BlockFetcher, FetchOptions, Secret};
+use spark_shuffle::{BlockClient, BlockFetcher, Secret};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ use crate::backend::{OfferAnswer, OfferedCores, SchedulerBackend};
 use crate::endpoint;
 use crate::protocol::{FromExecutor, Register, StagePlan, ToExecutor, from_executor};
 use crate::runner::{InProcessRunner, PlanRunner, RunOptions, RunningQuery};
+use crate::settings::ShuffleSettings;
 use crate::stages;
 use adaptive::MapStageOutput;
 use results::ResultData;
@@ -167,8 +169,12 @@ impl Engine {
             &options.bind_host,
             options.port,
             options.port_retries,
-            options.secret.clone(),
-            handle.clone(),
+            endpoint::Endpoint {
+                engine: handle.clone(),
+                application: options.app_id.clone(),
+                secret: options.secret.clone(),
+                conf: options.conf.clone().into_iter().collect(),
+            },
             shutdown.clone(),
         )
         .await?;
@@ -177,14 +183,13 @@ impl Engine {
         let backend = Arc::new(Mutex::new(None));
         let slots = Arc::new(AtomicUsize::new(0));
         let task_memory = Arc::new(AtomicU64::new(0));
-        let client = BlockClient::new(BlockClientOptions::new(
-            options.app_id.clone(),
-            Secret::new(options.secret.clone()),
-        ));
+        let shuffle = ShuffleSettings::of(options.conf.iter());
+        let secret = Secret::new(options.secret.clone());
+        let client = BlockClient::new(shuffle.client(&options.app_id, secret));
         let engine_loop = looping::EngineLoop::new(looping::Surroundings {
             options: options.clone(),
             handle: handle.clone(),
-            fetcher: BlockFetcher::new(client, FetchOptions::default()),
+            fetcher: BlockFetcher::new(client, shuffle.fetch.clone()),
             executors: executors_sender,
             statistics: Arc::clone(&statistics),
             backend: Arc::clone(&backend),
@@ -222,6 +227,11 @@ impl Engine {
     /// The application's id.
     pub fn app_id(&self) -> &str {
         &self.inner.options.app_id
+    }
+
+    /// The application's properties, as executors get them.
+    pub(crate) fn properties(&self) -> HashMap<String, String> {
+        self.inner.options.conf.clone().into_iter().collect()
     }
 
     /// The application's secret, for the executors' environment.
@@ -438,6 +448,8 @@ pub(crate) enum Command {
     Cancel {
         job: u64,
     },
+    /// The output of this shuffle is kept rows.
+    Kept(u64),
     ReleaseShuffle(u64),
     CancelGroup(Arc<str>),
     CancelTag(Arc<str>),

@@ -6,6 +6,7 @@
 mod assigned;
 pub(crate) mod kept;
 mod memory;
+mod operators;
 mod service;
 mod stage;
 mod task;
@@ -13,7 +14,7 @@ mod task;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::exec_datafusion_err;
@@ -21,10 +22,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 use spark_shuffle::{
-    BlockClient, BlockClientOptions, BlockFetcher, BlockServer, BlockServerOptions, FetchOptions,
-    Secret, ServiceError, ShuffleServiceClient, ShuffleStore, SingleApplication, StoreOptions,
-    TierOptions,
+    BlockClient, BlockFetcher, BlockId, BlockLocation, BlockServer, BlockServerOptions, Secret,
+    ServiceError, ShuffleServiceClient, ShuffleStore, SingleApplication, StoreOptions,
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt;
@@ -32,14 +33,14 @@ use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 
-use crate::batches::Compression;
 use crate::failure::store_error;
 use crate::input::Places;
 use crate::protocol::service::executor_endpoint_client::ExecutorEndpointClient;
 use crate::protocol::{
-    FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, Register, SECRET_KEY, Task, TaskFinished,
-    ToExecutor, from_executor, task_finished, to_executor,
+    Copied, CopyBlock, FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, PropertiesRequest, Register,
+    SECRET_KEY, Task, TaskFinished, ToExecutor, from_executor, task_finished, to_executor,
 };
+use crate::settings::ShuffleSettings;
 use assigned::{Assigned, end_state};
 pub use assigned::{Assignment, Assignments, TaskEnd, TaskEndState, assigned_task};
 use kept::KeptBatches;
@@ -79,7 +80,8 @@ pub struct ExecutorOptions {
     pub secret: String,
     /// Memory for operators and buffers is a part of this; `None` is unlimited.
     pub memory_bytes: Option<u64>,
-    /// Directories for shuffle and spill files.
+    /// Directories for shuffle and spill files; without one the environment and `spark.local.dir` say, in
+    /// Spark's order.
     pub local_dirs: Vec<PathBuf>,
 }
 
@@ -129,17 +131,23 @@ async fn run(options: ExecutorOptions, assignments: Option<Assignments>) -> Resu
     let mut client = ExecutorEndpointClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_LIMIT)
         .max_encoding_message_size(MESSAGE_BYTES_LIMIT);
-    let (mut executor, outbound) = Executor::start(&options).await?;
-    executor.assigned = assignments.map(Assigned::new);
-    let mut request = tonic::Request::new(ReceiverStream::new(outbound));
-    request.metadata_mut().insert(SECRET_KEY, secret);
-    let inbound = client.attach(request).await.map_err(|status| {
+    let refused = |status: tonic::Status| {
         exec_datafusion_err!(
             "the driver at {} refused this executor: {}",
             options.driver_url,
             status.message()
         )
-    })?;
+    };
+    // Where the files lie is among the properties, so they come before all else.
+    let mut request = tonic::Request::new(PropertiesRequest { app: options.app_id.clone() });
+    request.metadata_mut().insert(SECRET_KEY, secret.clone());
+    let properties = client.properties(request).await.map_err(refused)?.into_inner();
+    let (mut executor, outbound) = Executor::start(&options, &properties.conf).await?;
+    executor.assigned = assignments.map(Assigned::new);
+    executor.terminate = Some(signal(SignalKind::terminate())?);
+    let mut request = tonic::Request::new(ReceiverStream::new(outbound));
+    request.metadata_mut().insert(SECRET_KEY, secret);
+    let inbound = client.attach(request).await.map_err(refused)?;
     Ok(executor.serve(inbound.into_inner().map(|message| message.ok())).await)
 }
 
@@ -150,8 +158,11 @@ pub(crate) struct LocalExecutor {
 }
 
 /// Starts an executor inside this process.
-pub(crate) async fn start_local(options: &ExecutorOptions) -> Result<LocalExecutor> {
-    let (executor, from_executor) = Executor::start(options).await?;
+pub(crate) async fn start_local(
+    options: &ExecutorOptions,
+    conf: &HashMap<String, String>,
+) -> Result<LocalExecutor> {
+    let (executor, from_executor) = Executor::start(options, conf).await?;
     let (to_executor, inbound) = mpsc::unbounded_channel();
     tokio::spawn(executor.serve(UnboundedReceiverStream::new(inbound).map(Some)));
     Ok(LocalExecutor { to_executor, from_executor })
@@ -167,16 +178,11 @@ pub(crate) struct Shared {
     pub(crate) kept: KeptBatches,
     /// Packed map output, decoded.
     pub(crate) packed: KeptBatches,
-    compression: OnceLock<Compression>,
+    pub(crate) settings: ShuffleSettings,
     outbound: mpsc::Sender<FromExecutor>,
-    commits: Mutex<HashMap<u64, tokio::sync::oneshot::Sender<bool>>>,
 }
 
 impl Shared {
-    pub(crate) fn compression(&self) -> Compression {
-        self.compression.get().copied().unwrap_or_default()
-    }
-
     async fn send(&self, kind: from_executor::Kind) {
         // The driver is gone if this fails, and the executor ends with it.
         let _ = self.outbound.send(kind.into()).await;
@@ -198,6 +204,8 @@ struct Executor {
     tasks: TaskThreads,
     /// Tasks that come by another way than the driver's stream.
     assigned: Option<Assigned>,
+    /// Of a process of its own: SIGTERM, by which an agent ends it.
+    terminate: Option<Signal>,
     _server: BlockServer,
 }
 
@@ -227,10 +235,14 @@ impl Drop for TaskThreads {
 }
 
 impl Executor {
-    async fn start(options: &ExecutorOptions) -> Result<(Self, mpsc::Receiver<FromExecutor>)> {
+    async fn start(
+        options: &ExecutorOptions,
+        conf: &HashMap<String, String>,
+    ) -> Result<(Self, mpsc::Receiver<FromExecutor>)> {
+        let settings = ShuffleSettings::of(conf);
         let store = ShuffleStore::open(StoreOptions {
             application: options.app_id.clone(),
-            tiers: vec![TierOptions::unlimited(options.local_dirs.clone())],
+            tiers: settings.tiers(&options.local_dirs, |name| std::env::var(name).ok()),
             served_elsewhere: false,
         })
         .map_err(store_error)?;
@@ -258,8 +270,8 @@ impl Executor {
             id: options.executor_id.clone(),
             block_address: Arc::clone(&block_address),
             fetcher: BlockFetcher::new(
-                BlockClient::new(BlockClientOptions::new(options.app_id.clone(), secret)),
-                FetchOptions::default(),
+                BlockClient::new(settings.client(&options.app_id, secret)),
+                settings.fetch.clone(),
             )
             .with_host(Arc::clone(&block_address), store.clone()),
             store,
@@ -272,9 +284,8 @@ impl Executor {
                 options.memory_bytes.map(memory::pool_bytes),
             ),
             runtime_env,
-            compression: OnceLock::new(),
+            settings,
             outbound,
-            commits: Mutex::default(),
         });
         shared
             .send(from_executor::Kind::Register(Register {
@@ -298,6 +309,7 @@ impl Executor {
             registration: None,
             tasks: TaskThreads(Some(tasks)),
             assigned: None,
+            terminate: None,
             _server: server,
         };
         Ok((executor, receiver))
@@ -314,6 +326,14 @@ impl Executor {
             let message = tokio::select! {
                 message = inbound.next() => message,
                 Some(failed) = registered(&mut self.registration) => break failed,
+                () = told(&mut self.terminate) => {
+                    // Its agent waits a while before it kills; the driver says when it may go.
+                    if !self.shared.settings.decommission {
+                        break "it was told to end (SIGTERM)".to_owned();
+                    }
+                    self.shared.send(from_executor::Kind::Decommissioned(true)).await;
+                    continue;
+                }
                 assignment = assigned::next(&mut self.assigned) => {
                     match assignment {
                         Some(Assignment::Launch(data)) => self.take_assigned(&data).await,
@@ -354,8 +374,6 @@ impl Executor {
     fn handle(&mut self, message: to_executor::Kind) {
         match message {
             to_executor::Kind::Registered(registered) => {
-                // Set once: a driver registers an executor once per stream.
-                let _ = self.shared.compression.set(Compression::of(&registered.conf));
                 self.use_service(&registered.conf);
                 tracing::info!(executor = %self.shared.id, "registered with the driver");
             }
@@ -395,17 +413,28 @@ impl Executor {
                     tokio::spawn(async move { service.remove_shuffle(shuffle).await });
                 }
             }
-            to_executor::Kind::CommitAnswer(answer) => {
-                if let Some(asking) = self.shared.commits.lock().remove(&answer.task) {
-                    let _ = asking.send(answer.allowed);
-                }
-            }
+            to_executor::Kind::Copy(copy) => self.copy(copy),
             to_executor::Kind::Stop(_) => {}
         }
     }
 
+    /// Takes over a block of an executor that is about to go.
+    fn copy(&self, copy: CopyBlock) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let CopyBlock { from, address, shuffle, map, task, bytes, segments } = copy;
+            let block = BlockId::Shuffle { shuffle, map_partition: map, task };
+            let location = BlockLocation { block, address: address.into(), bytes };
+            let codec = shared.settings.codec;
+            let copied = shared.fetcher.copy(location, segments, &shared.store, codec).await;
+            let error = copied.err().map(|error| error.to_string()).unwrap_or_default();
+            let copied = Copied { from, shuffle, map, task, error };
+            shared.send(from_executor::Kind::Copied(copied)).await;
+        });
+    }
+
     fn use_service(&mut self, conf: &HashMap<String, String>) {
-        let client = service::client(&self.shared, &self.application, &self.secret, conf);
+        let client = service::client(&self.shared, &self.application, &self.secret);
         if let Some(client) = client.clone() {
             let failover = conf.get("spark.mesos.driver.failoverTimeout");
             let seconds = failover.and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
@@ -447,6 +476,14 @@ impl Executor {
                 let _ = ends.send(TaskEnd { task: number, state });
             }
         });
+    }
+}
+
+/// Waits for a signal, without one for ever.
+async fn told(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -140,6 +140,11 @@ pub(crate) fn trickle(
 }
 
 pub(crate) fn count(wanted: &[Wanted], counts: &Counts) {
+    let mut blocks = counts.blocks_read.lock();
+    for wanted in wanted.iter().filter(|wanted| wanted.bytes > 0) {
+        *blocks.entry(Arc::clone(&wanted.executor)).or_default() += 1;
+    }
+    drop(blocks);
     let mut read = counts.bytes_read.lock();
     for wanted in wanted {
         match read.get_mut(&wanted.executor) {

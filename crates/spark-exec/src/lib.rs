@@ -20,6 +20,7 @@ mod packed;
 mod plugins;
 pub mod protocol;
 pub mod runner;
+mod settings;
 mod sorted;
 pub mod stages;
 mod writer;

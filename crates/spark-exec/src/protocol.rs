@@ -15,7 +15,7 @@ pub const MESSAGE_BYTES_LIMIT: usize = i32::MAX as usize;
 /// From an executor to the driver.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromExecutor {
-    #[prost(oneof = "from_executor::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "from_executor::Kind", tags = "1, 2, 3, 5, 6")]
     pub kind: Option<from_executor::Kind>,
 }
 
@@ -31,15 +31,18 @@ pub mod from_executor {
         Finished(super::TaskFinished),
         #[prost(message, tag = "3")]
         Heartbeat(super::Heartbeat),
-        #[prost(message, tag = "4")]
-        CommitRequest(super::CommitRequest),
+        /// It was told to end, and goes when its output is moved.
+        #[prost(bool, tag = "5")]
+        Decommissioned(bool),
+        #[prost(message, tag = "6")]
+        Copied(super::Copied),
     }
 }
 
 /// From the driver to an executor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ToExecutor {
-    #[prost(oneof = "to_executor::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "to_executor::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 10")]
     pub kind: Option<to_executor::Kind>,
 }
 
@@ -63,11 +66,11 @@ pub mod to_executor {
         ReleaseStage(u64),
         #[prost(uint64, tag = "7")]
         ReleaseShuffle(u64),
-        #[prost(message, tag = "8")]
-        CommitAnswer(super::CommitAnswer),
         /// Finish and exit; the text says why.
         #[prost(string, tag = "9")]
         Stop(String),
+        #[prost(message, tag = "10")]
+        Copy(super::CopyBlock),
     }
 }
 
@@ -91,7 +94,16 @@ pub struct Register {
     pub pid: u32,
 }
 
-/// The driver's answer to [`Register`].
+/// An executor asks for the application's properties before it makes its directories, as Spark's does
+/// (`RetrieveSparkAppConfig`).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PropertiesRequest {
+    /// The application it was started for.
+    #[prost(string, tag = "1")]
+    pub app: String,
+}
+
+/// The driver's answer to [`Register`] and to [`PropertiesRequest`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Registered {
     /// The application's properties that matter to executors.
@@ -214,20 +226,44 @@ pub struct Kill {
     pub reason: String,
 }
 
-/// A task asks whether it may commit its output.
+/// Copy a map output of an executor that is about to go.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct CommitRequest {
-    #[prost(uint64, tag = "1")]
+pub struct CopyBlock {
+    /// The executor that goes.
+    #[prost(string, tag = "1")]
+    pub from: String,
+    /// Where it serves the block.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    #[prost(uint64, tag = "3")]
+    pub shuffle: u64,
+    #[prost(uint32, tag = "4")]
+    pub map: u32,
+    /// The attempt that wrote it.
+    #[prost(uint64, tag = "5")]
     pub task: u64,
+    /// Bytes of all its segments.
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// How many there are.
+    #[prost(uint32, tag = "7")]
+    pub segments: u32,
 }
 
-/// The answer to [`CommitRequest`].
+/// The answer to [`CopyBlock`].
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct CommitAnswer {
-    #[prost(uint64, tag = "1")]
+pub struct Copied {
+    #[prost(string, tag = "1")]
+    pub from: String,
+    #[prost(uint64, tag = "2")]
+    pub shuffle: u64,
+    #[prost(uint32, tag = "3")]
+    pub map: u32,
+    #[prost(uint64, tag = "4")]
     pub task: u64,
-    #[prost(bool, tag = "2")]
-    pub allowed: bool,
+    /// Why there is no copy; empty if there is one.
+    #[prost(string, tag = "5")]
+    pub error: String,
 }
 
 /// A task attempt is over.
@@ -302,6 +338,39 @@ pub struct TaskMetrics {
     pub bytes_read: HashMap<String, u64>,
     #[prost(uint64, tag = "5")]
     pub rows_read: u64,
+    /// What its operators counted, if an event log is written.
+    #[prost(message, repeated, tag = "6")]
+    pub operators: Vec<OperatorMetric>,
+    /// Processor time its operators counted.
+    #[prost(uint64, tag = "7")]
+    pub compute_nanos: u64,
+    #[prost(uint64, tag = "8")]
+    pub spilled_bytes: u64,
+    /// Bytes of the result of a task that is no map task.
+    #[prost(uint64, tag = "9")]
+    pub result_bytes: u64,
+    /// Time from the task's start to the plan it runs.
+    #[prost(uint64, tag = "10")]
+    pub decode_micros: u64,
+    /// Blocks read, by the executor that wrote them.
+    #[prost(map = "string, uint64", tag = "11")]
+    pub blocks_read: HashMap<String, u64>,
+}
+
+/// One count of one operator.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OperatorMetric {
+    /// The operator's place in the plan, from the root, depth first.
+    #[prost(uint32, tag = "1")]
+    pub operator: u32,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub node: String,
+    /// What was counted.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(uint64, tag = "4")]
+    pub value: u64,
 }
 
 /// A block could not be read.

@@ -29,9 +29,9 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
-use spark_shuffle::{BlockId, ShuffleStore};
+use spark_shuffle::{BlockId, Codec, ShuffleStore};
 
-use crate::batches::{BatchEncoder, Compression, bytes_of};
+use crate::batches::{BatchEncoder, bytes_of};
 use crate::failure::store_error;
 use crate::writer::Written;
 
@@ -98,10 +98,10 @@ pub(crate) async fn write_sorted(
     maps: usize,
     block: BlockId,
     store: &ShuffleStore,
-    compression: Compression,
+    codec: Codec,
 ) -> Result<Written> {
     let keys = Keys::new(order, &input.schema())?;
-    let mut encoder = BatchEncoder::new(&input.schema(), compression)?;
+    let mut encoder = BatchEncoder::new(&input.schema());
     let mut writer = None;
     let message_bytes =
         (MERGE_BYTES / maps.max(1)).clamp(*MESSAGE_BYTES.start(), *MESSAGE_BYTES.end());
@@ -129,7 +129,9 @@ pub(crate) async fn write_sorted(
             encoder.encode(&part, &mut bytes)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(store.write(block, SEGMENTS).map_err(store_error)?),
+                none => {
+                    none.insert(store.write_packed(block, SEGMENTS, codec).map_err(store_error)?)
+                }
             };
             writer.write(segment, &bytes).map_err(store_error)?;
             filled += bytes.len();
@@ -361,8 +363,7 @@ mod tests {
         let block = BlockId::Shuffle { shuffle: 0, map_partition: map, task: u64::from(map) };
         let input = futures::stream::iter([Ok(batch.clone())]);
         let input = Box::pin(RecordBatchStreamAdapter::new(batch.schema(), input));
-        let written =
-            write_sorted(input, &order(), 2, block, store, Compression::None).await.unwrap();
+        let written = write_sorted(input, &order(), 2, block, store, Codec::None).await.unwrap();
         (block, written)
     }
 

@@ -26,10 +26,10 @@ use datafusion::physical_plan::Partitioning;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::{BatchPartitioner, REPARTITION_RANDOM_STATE};
 use futures::StreamExt;
-use spark_shuffle::{BlockId, ShuffleStore};
+use spark_shuffle::{BlockId, Codec, ShuffleStore};
 use std::sync::Arc;
 
-use crate::batches::{BatchEncoder, Compression};
+use crate::batches::BatchEncoder;
 use crate::failure::store_error;
 use crate::packed;
 
@@ -57,7 +57,7 @@ pub(crate) struct MapTask {
     /// The map partition, of so many.
     pub(crate) partition: usize,
     pub(crate) partitions: usize,
-    pub(crate) compression: Compression,
+    pub(crate) codec: Codec,
 }
 
 /// Drains a stream into a block.
@@ -68,10 +68,10 @@ pub(crate) async fn write_map_output(
     store: &ShuffleStore,
     context: &TaskContext,
 ) -> Result<Written> {
-    let MapTask { block, partition, partitions, compression } = map;
+    let MapTask { block, partition, partitions, codec } = map;
     let schema = input.schema();
     if routing.partition_count() == 1 {
-        return write_one_segment(input, block, store, compression).await;
+        return write_one_segment(input, block, store, codec).await;
     }
     let mut rows = 0;
     let mut buffer = RowBuffer {
@@ -80,7 +80,7 @@ pub(crate) async fn write_map_output(
         pieces: (0..routing.partition_count()).map(|_| Vec::new()).collect(),
         bytes: 0,
         batch_rows: context.session_config().batch_size(),
-        encoder: BatchEncoder::new(&schema, compression)?,
+        encoder: BatchEncoder::new(&schema),
         reservation: MemoryConsumer::new("ShuffleWrite")
             .with_can_spill(true)
             .register(context.memory_pool()),
@@ -99,7 +99,7 @@ pub(crate) async fn write_map_output(
     }
     drop(input);
     let packed = buffer.runs.is_empty() && packed::is_worth_it(buffer.bytes, routing, partitions);
-    let sizes = if packed { buffer.pack(block, store)? } else { buffer.finish(block, store)? };
+    let sizes = if packed { buffer.pack(block, store, codec)? } else { buffer.finish(block, store, codec)? };
     Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new(), packed })
 }
 
@@ -108,9 +108,9 @@ pub(crate) async fn write_one_segment(
     mut input: SendableRecordBatchStream,
     block: BlockId,
     store: &ShuffleStore,
-    compression: Compression,
+    codec: Codec,
 ) -> Result<Written> {
-    let mut encoder = BatchEncoder::new(&input.schema(), compression)?;
+    let mut encoder = BatchEncoder::new(&input.schema());
     let mut writer = None;
     let mut rows = 0;
     let mut bytes = Vec::new();
@@ -122,7 +122,7 @@ pub(crate) async fn write_one_segment(
             encoder.encode(&batch, &mut bytes)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(store.write(block, 1).map_err(store_error)?),
+                none => none.insert(store.write_packed(block, 1, codec).map_err(store_error)?),
             };
             writer.write(0, &bytes).map_err(store_error)?;
         }
@@ -332,7 +332,7 @@ impl RowBuffer {
     }
 
     /// Writes all rows into the first segment; answers what each reduce partition has of its bytes.
-    fn pack(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
+    fn pack(mut self, block: BlockId, store: &ShuffleStore, codec: Codec) -> Result<Vec<u64>> {
         let counts = self.pieces.iter().map(|pieces| pieces.iter().map(|piece| piece.rows).sum());
         let counts = counts.collect::<Vec<u32>>();
         if self.batches.is_empty() {
@@ -352,19 +352,20 @@ impl RowBuffer {
         };
         let mut bytes = packed::head(&counts);
         self.encoder.encode(&rows, &mut bytes)?;
-        let mut writer = store.write(block, counts.len() as u32).map_err(store_error)?;
+        let mut writer = store.write_packed(block, counts.len() as u32, codec).map_err(store_error)?;
         writer.write(0, &bytes).map_err(store_error)?;
         let stored = writer.commit().map_err(store_error)?.sizes.iter().sum();
         Ok(packed::shares(&counts, stored))
     }
 
-    fn finish(mut self, block: BlockId, store: &ShuffleStore) -> Result<Vec<u64>> {
+    fn finish(mut self, block: BlockId, store: &ShuffleStore, codec: Codec) -> Result<Vec<u64>> {
         let partitions = self.pieces.len();
         if self.runs.is_empty() && self.batches.is_empty() {
             // Nobody asks for a block without bytes, so there need not be one.
             return Ok(vec![0; partitions]);
         }
-        let mut writer = store.write(block, partitions as u32).map_err(store_error)?;
+        let mut writer =
+            store.write_packed(block, partitions as u32, codec).map_err(store_error)?;
         if self.runs.is_empty() {
             self.drain(|partition, bytes| {
                 writer.write(partition as u32, bytes).map_err(store_error)
@@ -444,8 +445,7 @@ mod tests {
         let schema = batch(0).schema();
         let input = futures::stream::iter((0..batches).map(|number| Ok(batch(number))));
         let input = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), input));
-        let map =
-            MapTask { block: BLOCK, partition: 0, partitions: 1, compression: Compression::None };
+        let map = MapTask { block: BLOCK, partition: 0, partitions: 1, codec: Codec::None };
         let written = write_map_output(input, &routing, map, &store, &context).await.unwrap();
         assert_eq!(written.rows, batches as u64 * 1000);
         assert_eq!(written.sizes.len(), routing.partition_count());

@@ -32,7 +32,7 @@ pub struct ApplicationInfo {
 }
 
 /// What a task measured; sizes in bytes, times in their named units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskMetrics {
     /// Getting the plan ready.
     pub deserialize_millis: u64,
@@ -74,6 +74,17 @@ pub struct TaskMetrics {
     pub shuffle_written_records: u64,
     /// Time to write it.
     pub shuffle_write_nanos: u64,
+    /// What its operators counted.
+    pub operators: Vec<OperatorMetric>,
+}
+
+/// One count of one operator (Spark's SQL metrics, which are accumulables there).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorMetric {
+    /// Which operator and what.
+    pub name: String,
+    /// How much.
+    pub value: u64,
 }
 
 struct RunningTask {
@@ -88,6 +99,8 @@ struct StageInfo {
     properties: Arc<JobProperties>,
     submitted: u64,
     tasks: u32,
+    /// What the operators of its successful tasks counted.
+    operators: IndexMap<String, u64>,
 }
 
 /// Turns the scheduler's events and actions into lines. Times are milliseconds since 1970.
@@ -194,6 +207,7 @@ impl EventRecorder {
             Event::ExecutorLost { executor, loss } => self.executor_lost(executor, loss, time, out),
             Event::TaskFinished { task, outcome } => {
                 if let Some(run) = self.tasks.swap_remove(task) {
+                    self.sum_up(&run, outcome, metrics);
                     self.task_end(*task, &run, &Ended::of(outcome), metrics, time, out);
                 }
             }
@@ -223,7 +237,7 @@ impl EventRecorder {
                     event(out, "SparkListenerTaskStart")
                         .number("Stage ID", task.stage.0)
                         .number("Stage Attempt ID", u64::from(task.stage_attempt))
-                        .object("Task Info", |o| self.task_info(o, &run, None));
+                        .object("Task Info", |o| self.task_info(o, &run, None, &[]));
                     out.push('\n');
                     self.tasks.insert(task.task, run);
                 }
@@ -264,6 +278,7 @@ impl EventRecorder {
                 properties: properties.clone(),
                 submitted: time,
                 tasks: stage.partitions,
+                operators: IndexMap::new(),
             };
             self.stages.entry(stage.stage).or_insert(info);
         }
@@ -305,8 +320,16 @@ impl EventRecorder {
                 o.text("Failure Reason", reason);
             }
         }
-        o.nothing("Accumulables")
-            .number("Resource Profile Id", 0)
+        let sums = info.operators.iter().filter(|_| ended.is_some());
+        o.objects("Accumulables", sums.enumerate(), |o, (number, (name, value))| {
+            o.number("ID", number as u64)
+                .text("Name", name)
+                .text("Value", &value.to_string())
+                .flag("Internal", false)
+                .flag("Count Failed Values", false)
+                .text("Metadata", "sql");
+        });
+        o.number("Resource Profile Id", 0)
             .flag("Shuffle Push Enabled", false)
             .number("Shuffle Push Mergers Count", 0);
     }
@@ -349,6 +372,22 @@ impl EventRecorder {
         out.push('\n');
     }
 
+    /// Adds what a successful task's operators counted to its stage.
+    fn sum_up(&mut self, run: &RunningTask, outcome: &TaskOutcome, metrics: Option<&TaskMetrics>) {
+        if !matches!(outcome, TaskOutcome::Result | TaskOutcome::MapOutput(_)) {
+            return;
+        }
+        let Some(info) = self.stages.get_mut(&run.description.stage) else { return };
+        for metric in metrics.iter().flat_map(|metrics| &metrics.operators) {
+            match info.operators.get_mut(&metric.name) {
+                Some(sum) => *sum += metric.value,
+                None => {
+                    info.operators.insert(metric.name.clone(), metric.value);
+                }
+            }
+        }
+    }
+
     // ---- executors and tasks -------------------------------------------------------------------
 
     fn executor_lost(
@@ -383,7 +422,13 @@ impl EventRecorder {
         }
     }
 
-    fn task_info(&self, o: &mut Object<'_>, run: &RunningTask, ended: Option<(u64, &Ended<'_>)>) {
+    fn task_info(
+        &self,
+        o: &mut Object<'_>,
+        run: &RunningTask,
+        ended: Option<(u64, &Ended<'_>)>,
+        operators: &[OperatorMetric],
+    ) {
         let TaskDescription { task, partition, attempt, speculative, locality, .. } =
             &run.description;
         let host = self.hosts.get(&run.executor).map_or("", |host| host);
@@ -402,7 +447,14 @@ impl EventRecorder {
             .number("Finish Time", ended.map_or(0, |(time, _)| time))
             .flag("Failed", !success && !killed)
             .flag("Killed", killed)
-            .nothing("Accumulables");
+            .objects("Accumulables", operators.iter().enumerate(), |o, (number, metric)| {
+                o.number("ID", number as u64)
+                    .text("Name", &metric.name)
+                    .text("Update", &metric.value.to_string())
+                    .flag("Internal", false)
+                    .flag("Count Failed Values", false)
+                    .text("Metadata", "sql");
+            });
     }
 
     fn task_end(
@@ -420,13 +472,15 @@ impl EventRecorder {
             Some(StageKind::ShuffleMap { .. }) => "ShuffleMapTask",
             Some(StageKind::Result) | None => "ResultTask",
         };
-        let metrics = metrics.copied().unwrap_or_default();
+        let metrics = metrics.cloned().unwrap_or_default();
         event(out, "SparkListenerTaskEnd")
             .number("Stage ID", run.description.stage.0)
             .number("Stage Attempt ID", u64::from(run.description.stage_attempt))
             .text("Task Type", kind)
             .object("Task End Reason", |o| ended.write(o))
-            .object("Task Info", |o| self.task_info(o, run, Some((time, ended))))
+            .object("Task Info", |o| {
+                self.task_info(o, run, Some((time, ended)), &metrics.operators)
+            })
             .object("Task Executor Metrics", |_| {})
             .object("Task Metrics", |o| write_metrics(o, &metrics));
         out.push('\n');

@@ -69,7 +69,7 @@ pub use event::{
     Event, ExecutorLoss, FailureKind, FetchFailure, FetchFailureScope, MapOutput, MapOutputFate,
     MovedOutput, TaskFailure, TaskOutcome,
 };
-pub use event_log::{ApplicationInfo, EventRecorder, TaskMetrics};
+pub use event_log::{ApplicationInfo, EventRecorder, OperatorMetric, TaskMetrics};
 pub use ids::{ExecutorId, JobId, ShuffleId, StageId, TaskId, Time};
 pub use job::{Determinism, JobProperties, JobSpec, StageKind, StageSpec, TaskLocation};
 pub use map_output::{MapOutputs, MapSizes, MapStatus};

@@ -368,6 +368,10 @@ impl Drop for StoreInner {
             if let Err(error) = fs::remove_dir_all(&directory.path) {
                 tracing::warn!(directory = %directory.path.display(), %error, "local directory not removed");
             }
+            // Nobody may come after us here: also what others left that were killed.
+            if let Some(parent) = directory.path.parent() {
+                sweep_stale(parent);
+            }
         }
     }
 }

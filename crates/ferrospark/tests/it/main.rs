@@ -7,6 +7,7 @@
 
 mod answers;
 mod bad_input;
+mod chaos;
 mod cluster;
 mod loss;
 mod offers;

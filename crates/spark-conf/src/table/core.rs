@@ -149,12 +149,22 @@ properties! {
         "Port of the shuffle service";
     SHUFFLE_CLEANER_INTERVAL: Duration = "spark.shuffle.cleaner.interval", SECONDS, Value("30s"), "2.0.0", Daemon, Honoured,
         "How often the shuffle service looks for ended applications";
-    SHUFFLE_IO_MAX_RETRIES: u64 = "spark.shuffle.io.maxRetries", NOT_NEGATIVE, Value("3"), "1.2.0", Application, Planned,
+    SHUFFLE_IO_MAX_RETRIES: u64 = "spark.shuffle.io.maxRetries", NOT_NEGATIVE, Value("3"), "1.2.0", Application, Honoured,
         "Retries of a failed block read";
-    SHUFFLE_IO_RETRY_WAIT: Duration = "spark.shuffle.io.retryWait", SECONDS, Value("5s"), "1.2.1", Application, Planned,
-        "Wait between them";
-    REDUCER_MAX_SIZE_IN_FLIGHT: u64 = "spark.reducer.maxSizeInFlight", Kind::Bytes { unit: ByteUnit::Mib, min: 1 }, Value("48m"), "1.4.0", Application, Planned,
+    SHUFFLE_IO_RETRY_WAIT: Duration = "spark.shuffle.io.retryWait", SECONDS, Value("5s"), "1.2.1", Application, Honoured,
+        "Wait between them; unless it is set half a second, with a shuffle service one";
+    SHUFFLE_IO_CONNECTION_TIMEOUT: Duration = "spark.shuffle.io.connectionTimeout", SECONDS, Value("10s"), "1.2.0", Application, Honoured,
+        "How long dialling a block server may take";
+    REDUCER_MAX_SIZE_IN_FLIGHT: u64 = "spark.reducer.maxSizeInFlight", Kind::Bytes { unit: ByteUnit::Mib, min: 1 }, Value("48m"), "1.4.0", Application, Honoured,
         "Bytes of map output fetched at once by a reduce task";
+    REDUCER_MAX_REQS_IN_FLIGHT: u64 = "spark.reducer.maxReqsInFlight", Kind::Integer { min: 1, max: 2_147_483_647 }, Value("16"), "2.0.0", Application, Honoured,
+        "Requests for map output that run at once in a reduce task";
+    REDUCER_MAX_BLOCKS_PER_ADDRESS: u64 = "spark.reducer.maxBlocksInFlightPerAddress", Kind::Integer { min: 1, max: 2_147_483_647 }, Value("8192"), "2.2.1", Application, Honoured,
+        "Blocks a reduce task asks one server for at once";
+    DECOMMISSION: bool = "spark.decommission.enabled", Kind::Boolean, Value("false"), "3.1.0", Application, Honoured,
+        "Whether an executor that is told to end takes no more tasks, and goes once its tasks are over and its map output is moved";
+    DECOMMISSION_SHUFFLE_BLOCKS: bool = "spark.storage.decommission.shuffleBlocks.enabled", Kind::Boolean, Value("true"), "3.1.0", Application, Honoured,
+        "Whether map output of a decommissioned executor is copied to others";
 
     DYNAMIC_ALLOCATION: bool = "spark.dynamicAllocation.enabled", Kind::Boolean, Value("false"), "1.2.0", Application, Honoured,
         "Whether executors come and go with the load";

@@ -29,6 +29,8 @@ properties! {
         "Secret that clients of the driver's Connect port must know";
     EXECUTOR_ARCHIVE_DIRECTORY: Option<String> = "spark.ferrospark.executor.uri.directory", Kind::Text, Computed("the archive's name without its extension"), "ferrospark", Application, Honoured,
         "Top directory inside the archive of spark.executor.uri";
-    SHUFFLE_MEMORY: u64 = "spark.ferrospark.shuffle.memory", Kind::Bytes { unit: ByteUnit::Mib, min: 0 }, Value("0"), "ferrospark", Application, Planned,
-        "Budget for shuffle files on a tmpfs, counted against the executor's memory";
+    SHUFFLE_MEMORY: u64 = "spark.ferrospark.shuffle.memory", Kind::Bytes { unit: ByteUnit::Mib, min: 0 }, Value("0"), "ferrospark", Application, Honoured,
+        "Budget of each executor for shuffle files on a tmpfs; asked of Mesos on top of its other memory";
+    SHUFFLE_MEMORY_DIR: String = "spark.ferrospark.shuffle.memoryDir", Kind::Text, Value("/dev/shm"), "ferrospark", Application, Honoured,
+        "The tmpfs; one that is too small for twice the budget, or as small as Docker's own, is not used";
 }

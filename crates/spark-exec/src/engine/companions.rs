@@ -1,7 +1,7 @@
 //! What goes along with the scheduler and decides nothing about tasks: the event log, the number of
 //! executors, and where map output is served.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use spark_scheduler::{
     Action, AllocationAction, AllocationOptions, ApplicationInfo, Event, EventRecorder,
-    ExecutorAllocation, ExecutorLoss, MapOutputFate, Scheduler, Time,
+    ExecutorAllocation, ExecutorId, ExecutorLoss, MapOutputFate, Scheduler, ShuffleId, Time,
 };
 use spark_shuffle::{Secret, ShuffleServiceClient};
 
@@ -37,6 +37,8 @@ pub(super) struct Companions {
     log: Option<EventLog>,
     allocation: Option<ExecutorAllocation>,
     service: Option<Service>,
+    /// Shuffles whose output is kept rows (`cache`): their holders stay for longer.
+    kept: BTreeSet<ShuffleId>,
 }
 
 /// The agents' shuffle services.
@@ -67,12 +69,12 @@ impl Companions {
             let shuffle_service = service.is_some();
             ExecutorAllocation::new(AllocationOptions { shuffle_service, ..allocation })
         });
-        Self { log, allocation, service }
+        Self { log, allocation, service, kept: BTreeSet::new() }
     }
 
     // ---- event log -----------------------------------------------------------------------------
 
-    pub(super) fn happened(&mut self, event: &Event, metrics: Option<&TaskMetrics>) {
+    pub(super) fn happened(&mut self, event: &Event, metrics: Option<&(String, TaskMetrics)>) {
         if let Some(log) = &mut self.log {
             log.happened(event, metrics);
         }
@@ -114,6 +116,11 @@ impl Companions {
         format!("{host}:{}", service.port).into()
     }
 
+    /// Whether map output is a shuffle service's.
+    pub(super) fn has_service(&self) -> bool {
+        self.service.is_some()
+    }
+
     /// With a shuffle service map output outlives its executor.
     pub(super) fn judge(&self, loss: ExecutorLoss) -> ExecutorLoss {
         match loss.map_output {
@@ -125,6 +132,15 @@ impl Companions {
     }
 
     // ---- allocation ----------------------------------------------------------------------------
+
+    /// The output of this shuffle is kept rows from now on, or not there any more.
+    pub(super) fn keep(&mut self, shuffle: ShuffleId, kept: bool) {
+        if kept {
+            self.kept.insert(shuffle);
+        } else {
+            self.kept.remove(&shuffle);
+        }
+    }
 
     /// When executors should be looked at again.
     pub(super) fn next_look(&self) -> Option<Time> {
@@ -140,7 +156,13 @@ impl Companions {
         backend: Option<&Arc<dyn SchedulerBackend>>,
     ) {
         let (Some(allocation), Some(backend)) = (&mut self.allocation, backend) else { return };
-        let input = scheduler.allocation_input(executor_cores.max(1), |_| false);
+        let kept = self.kept.iter().filter_map(|shuffle| scheduler.map_outputs(*shuffle));
+        let holders: BTreeSet<&ExecutorId> = kept
+            .flat_map(|outputs| outputs.statuses().iter().flatten())
+            .map(|status| &status.executor)
+            .collect();
+        let input = scheduler
+            .allocation_input(executor_cores.max(1), |executor| holders.contains(executor));
         for action in allocation.look(&input, now) {
             match action {
                 AllocationAction::RequestTotal(total) => {
@@ -199,7 +221,7 @@ impl EventLog {
         Ok(log)
     }
 
-    fn happened(&mut self, event: &Event, metrics: Option<&TaskMetrics>) {
+    fn happened(&mut self, event: &Event, metrics: Option<&(String, TaskMetrics)>) {
         let metrics = metrics.map(logged);
         self.recorder.record_event(event, metrics.as_ref(), millis(), &mut self.lines);
     }
@@ -234,14 +256,36 @@ impl EventLog {
     }
 }
 
-fn logged(metrics: &TaskMetrics) -> spark_scheduler::TaskMetrics {
+/// A task's metrics as the log has them; what it read of its own executor's output was local.
+fn logged((executor, metrics): &(String, TaskMetrics)) -> spark_scheduler::TaskMetrics {
+    let split = |counts: &HashMap<String, u64>| -> (u64, u64) {
+        let own = counts.get(executor).copied().unwrap_or(0);
+        (own, counts.values().sum::<u64>() - own)
+    };
+    let (local_bytes, remote_bytes) = split(&metrics.bytes_read);
+    let (local_blocks, remote_blocks) = split(&metrics.blocks_read);
+    let map_task = metrics.result_bytes == 0;
     spark_scheduler::TaskMetrics {
+        deserialize_millis: metrics.decode_micros / 1000,
         run_millis: metrics.run_micros / 1000,
-        shuffle_local_bytes: 0,
-        shuffle_remote_bytes: metrics.bytes_read.values().sum(),
+        cpu_nanos: metrics.compute_nanos,
+        result_bytes: metrics.result_bytes,
+        disk_spilled_bytes: metrics.spilled_bytes,
+        shuffle_local_bytes: local_bytes,
+        shuffle_local_blocks: local_blocks,
+        shuffle_remote_bytes: remote_bytes,
+        shuffle_remote_blocks: remote_blocks,
         shuffle_read_records: metrics.rows_read,
-        shuffle_written_bytes: metrics.bytes_written,
-        shuffle_written_records: metrics.output_rows,
+        shuffle_written_bytes: if map_task { metrics.bytes_written } else { 0 },
+        shuffle_written_records: if map_task { metrics.output_rows } else { 0 },
+        operators: metrics
+            .operators
+            .iter()
+            .map(|metric| spark_scheduler::OperatorMetric {
+                name: format!("{} {}: {}", metric.operator, metric.node, metric.name),
+                value: metric.value,
+            })
+            .collect(),
         ..spark_scheduler::TaskMetrics::default()
     }
 }

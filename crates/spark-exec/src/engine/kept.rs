@@ -24,7 +24,7 @@ use futures::future::BoxFuture;
 
 use super::adaptive::MapStageOutput;
 use super::query::{QueryContext, Retained};
-use super::{Engine, query, subqueries};
+use super::{Command, Engine, query, subqueries};
 use crate::nodes::{ReadMode, ShuffleReaderExec};
 use crate::plugins::{KeptPlan, kept};
 use crate::stages;
@@ -141,6 +141,7 @@ async fn compute(
             internal_datafusion_err!("the stage of kept rows did not say what it wrote")
         })?;
     }
+    engine.inner.handle.send(Command::Kept(shuffle));
     let _sources = sources.rows;
     Ok(Arc::new(KeptRows { shuffle, output, schema, _retained: retained, _sources }))
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::adaptive::MapStageOutput;
 use super::companions::Companions;
 use super::executors::{Executors, OutputNotes, Resources};
+use super::leaving::Leaving;
 use super::offered::Offered;
 use super::results::{ResultData, fetch_result};
 use super::{
@@ -27,8 +28,8 @@ use super::{
 };
 use crate::failure;
 use crate::protocol::{
-    CommitAnswer, Kill, Register, Registered, StagePlan, TaskError, TaskFinished, TaskMetrics,
-    ToExecutor, from_executor, task_finished, to_executor,
+    Kill, Register, Registered, StagePlan, TaskError, TaskFinished, TaskMetrics, ToExecutor,
+    from_executor, task_finished, to_executor,
 };
 use prost::Message;
 
@@ -67,7 +68,7 @@ pub(super) struct EngineLoop {
     pub(super) scheduler: Scheduler,
     start: Instant,
     pub(super) executors: Executors,
-    companions: Companions,
+    pub(super) companions: Companions,
     pub(super) plans: HashMap<u64, StagePlan>,
     jobs: HashMap<u64, JobState>,
     pub(super) tasks: HashMap<u64, (String, TaskDescription)>,
@@ -76,12 +77,14 @@ pub(super) struct EngineLoop {
     /// The result of the task whose end is being handled.
     result: Option<(u64, ResultData)>,
     /// The metrics of that task, for the event log.
-    metrics: Option<TaskMetrics>,
+    metrics: Option<(String, TaskMetrics)>,
     actions: Vec<Action>,
     /// Executors that end now do as they were told.
     pub(super) stopping: bool,
     /// What belongs to cores that come by offers.
     pub(super) offered: Offered,
+    /// Executors that go as soon as nobody needs them.
+    pub(super) leaving: Leaving,
 }
 
 impl EngineLoop {
@@ -103,6 +106,7 @@ impl EngineLoop {
             actions: Vec::new(),
             stopping: false,
             offered: Offered::default(),
+            leaving: Leaving::default(),
         }
     }
 
@@ -194,7 +198,9 @@ impl EngineLoop {
             Command::Cancel { job } => {
                 self.tell(Event::JobCancelled { job: JobId(job), reason: "".into() });
             }
+            Command::Kept(shuffle) => self.companions.keep(ShuffleId(shuffle), true),
             Command::ReleaseShuffle(shuffle) => {
+                self.companions.keep(ShuffleId(shuffle), false);
                 self.tell(Event::ShuffleReleased { shuffle: ShuffleId(shuffle) });
             }
             Command::CancelGroup(group) => {
@@ -311,6 +317,7 @@ impl EngineLoop {
             attached.send(to_executor::Kind::Stop(loss.message.to_string()));
         }
         self.tasks.retain(|_, (on, _)| on != executor);
+        self.leaving.forget(executor);
         self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
         self.publish_executors();
     }
@@ -361,9 +368,8 @@ impl EngineLoop {
     fn message(&mut self, executor: &str, kind: from_executor::Kind) {
         match kind {
             from_executor::Kind::Finished(finished) => self.finished(executor, finished),
-            from_executor::Kind::CommitRequest(request) => {
-                self.tell(Event::CommitRequested { task: TaskId(request.task) });
-            }
+            from_executor::Kind::Decommissioned(_) => self.decommission(executor),
+            from_executor::Kind::Copied(copied) => self.copied(executor, &copied),
             from_executor::Kind::Heartbeat(_) | from_executor::Kind::Register(_) => {}
         }
     }
@@ -377,7 +383,7 @@ impl EngineLoop {
             })
         });
         let metrics = metrics.unwrap_or_default();
-        self.metrics = Some(metrics.clone());
+        self.metrics = Some((executor.to_owned(), metrics.clone()));
         self.count(executor, metrics, &outcome);
         let outcome = match outcome {
             task_finished::Outcome::MapOutput(output) => {
@@ -415,9 +421,13 @@ impl EngineLoop {
 
     fn end_task(&mut self, task: u64, outcome: TaskOutcome) {
         self.tasks.remove(&task);
+        let leaving = !self.leaving.is_empty();
         self.tell(Event::TaskFinished { task: TaskId(task), outcome });
         self.result = None;
         self.metrics = None;
+        if leaving {
+            self.look_at_leaving();
+        }
     }
 
     fn fetch_result(&self, executor: &str, task: u64, bytes: u64) {
@@ -514,12 +524,8 @@ impl EngineLoop {
                 }
             }
             Action::JobFinished { job, outcome } => self.job_finished(job.0, outcome),
-            Action::CommitAnswer { executor, task, allowed } => {
-                if let Some(attached) = self.executors.get(executor.as_str()) {
-                    let answer = CommitAnswer { task: task.0, allowed };
-                    attached.send(to_executor::Kind::CommitAnswer(answer));
-                }
-            }
+            // Nobody asks: the driver itself commits what the attempts it counted have written.
+            Action::CommitAnswer { .. } => {}
             Action::ShuffleReleased { shuffle } => {
                 self.notes.remove(shuffle.0);
                 self.executors.release_shuffle(shuffle.0);

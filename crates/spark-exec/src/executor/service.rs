@@ -1,10 +1,9 @@
 //! An executor and its host's shuffle service.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spark_shuffle::{FetchRetries, Secret, ServiceError, ShuffleServiceClient};
+use spark_shuffle::{Secret, ServiceError, ShuffleServiceClient};
 
 use super::Shared;
 
@@ -12,25 +11,15 @@ use super::Shared;
 const ATTEMPTS: u32 = 3;
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How long a service that is started again may take: its executors' output is there meanwhile.
-const SERVICE_RETRIES: FetchRetries =
-    FetchRetries { max_retries: 10, retry_wait: Duration::from_secs(1), refused_is_final: false };
-
 /// The service, if the application uses one (`spark.shuffle.service.enabled`).
 pub(super) fn client(
     shared: &Shared,
     application: &str,
     secret: &str,
-    conf: &HashMap<String, String>,
 ) -> Option<ShuffleServiceClient> {
-    let value = |key: &str| conf.get(key).map(|value| value.trim());
-    if value("spark.shuffle.service.enabled") != Some("true") {
-        return None;
-    }
-    let port = value("spark.shuffle.service.port").and_then(|port| port.parse::<u16>().ok());
+    let port = shared.settings.service_port?;
     let host = shared.block_address.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
-    let address = format!("{host}:{}", port.unwrap_or(7337));
-    shared.fetcher.set_retries(SERVICE_RETRIES);
+    let address = format!("{host}:{port}");
     Some(ShuffleServiceClient::new(address, application, Secret::new(secret)))
 }
 

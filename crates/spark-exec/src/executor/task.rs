@@ -8,12 +8,13 @@ use bytes::Bytes;
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::ExecutionPlanProperties;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use spark_shuffle::BlockId;
 
 use super::Shared;
+use super::operators::{self, KEPT_METRICS};
 use super::stage::StageEntry;
 use crate::batches::BatchEncoder;
 use crate::failure::{FetchFailedError, find_error, store_error, task_error};
@@ -30,6 +31,8 @@ use crate::writer::{MapTask, Written, write_map_output};
 pub(crate) struct Counts {
     /// Shuffle bytes read, by the executor that wrote them.
     pub(crate) bytes_read: Mutex<HashMap<Arc<str>, u64>>,
+    /// Blocks read, by the executor that wrote them.
+    pub(crate) blocks_read: Mutex<HashMap<Arc<str>, u64>>,
     pub(crate) rows_read: std::sync::atomic::AtomicU64,
 }
 
@@ -61,6 +64,9 @@ pub(super) async fn run(
     let bytes_read = std::mem::take(&mut *counts.bytes_read.lock());
     metrics.bytes_read =
         bytes_read.into_iter().map(|(executor, bytes)| (executor.to_string(), bytes)).collect();
+    let blocks_read = std::mem::take(&mut *counts.blocks_read.lock());
+    metrics.blocks_read =
+        blocks_read.into_iter().map(|(executor, blocks)| (executor.to_string(), blocks)).collect();
     metrics.rows_read = counts.rows_read.load(std::sync::atomic::Ordering::Relaxed);
     TaskFinished { task: task.task, metrics: Some(metrics), outcome: Some(outcome) }
 }
@@ -80,6 +86,7 @@ async fn execute(
     counts: &Arc<Counts>,
     metrics: &mut TaskMetrics,
 ) -> Result<task_finished::Outcome> {
+    let started = Instant::now();
     let instance = stage.instance(task.stage_attempt, &shared.runtime_env);
     let (plan, config) = match instance {
         Ok(instance) => instance,
@@ -89,6 +96,7 @@ async fn execute(
             return Ok(task_finished::Outcome::Failed(error));
         }
     };
+    metrics.decode_micros = started.elapsed().as_micros() as u64;
     let input = TaskInput::new(Arc::clone(shared), places, Arc::clone(counts));
     let config = config.with_extension(Arc::new(ShuffleInput(Arc::new(input))));
     let context = Arc::new(TaskContext::new(
@@ -111,25 +119,48 @@ async fn execute(
             task: task.task,
         };
         let partitions = write.input().output_partitioning().partition_count();
-        let compression = shared.compression();
+        let codec = shared.settings.codec;
         let written = match write.order() {
             Some(order) => {
-                write_sorted(rows, order, partitions, block, &shared.store, compression).await?
+                write_sorted(rows, order, partitions, block, &shared.store, codec).await?
             }
             None => {
-                let map = MapTask { block, partition, partitions, compression };
+                let map = MapTask { block, partition, partitions, codec };
                 write_map_output(rows, write.routing(), map, &shared.store, &context).await?
             }
         };
         let Written { sizes, rows, bytes, keys, packed } = written;
         metrics.output_rows = rows;
         metrics.bytes_written = bytes;
+        count_operators(shared, stage, &plan, partition, metrics);
         let output = MapOutput { sizes, keys, shuffle: write.shuffle(), packed };
         return Ok(task_finished::Outcome::MapOutput(output));
     }
     let rows = spark_functions::task::scoped(plan.execute(partition, context)?, partition);
     let result = collect(shared, rows, task.task, stage.inline_bytes(), metrics).await?;
+    metrics.result_bytes = metrics.bytes_written;
+    count_operators(shared, stage, &plan, partition, metrics);
     Ok(task_finished::Outcome::Result(result))
+}
+
+/// What the operators counted, if somebody writes it down.
+fn count_operators(
+    shared: &Shared,
+    stage: &StageEntry,
+    plan: &Arc<dyn ExecutionPlan>,
+    partition: usize,
+    metrics: &mut TaskMetrics,
+) {
+    if !shared.settings.event_log {
+        return;
+    }
+    let found = operators::collect(plan, partition);
+    if found.kept > KEPT_METRICS {
+        stage.forget_template();
+    }
+    metrics.operators = found.all;
+    metrics.compute_nanos = found.compute_nanos;
+    metrics.spilled_bytes = found.spilled_bytes;
 }
 
 /// Encodes a result; one that grows beyond `inline_bytes` becomes a block.
@@ -140,9 +171,10 @@ async fn collect(
     inline_bytes: u64,
     metrics: &mut TaskMetrics,
 ) -> Result<TaskResult> {
-    let mut encoder = BatchEncoder::new(&rows.schema(), shared.compression())?;
+    let mut encoder = BatchEncoder::new(&rows.schema());
     let mut bytes = Vec::new();
     let mut block = None;
+    let (result, codec) = (BlockId::Result { task }, shared.settings.codec);
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         if batch.num_rows() == 0 {
@@ -153,8 +185,9 @@ async fn collect(
         if bytes.len() as u64 > inline_bytes {
             let block = match &mut block {
                 Some(block) => block,
-                empty => empty
-                    .insert(shared.store.write(BlockId::Result { task }, 1).map_err(store_error)?),
+                empty => {
+                    empty.insert(shared.store.write_packed(result, 1, codec).map_err(store_error)?)
+                }
             };
             block.write(0, &bytes).map_err(store_error)?;
             bytes.clear();

@@ -126,6 +126,26 @@ impl Cluster {
         }
     }
 
+    /// SIGTERM.
+    pub(crate) fn terminate(&self, executor: usize) {
+        let id = self.children[executor].as_ref().unwrap().id();
+        let told = Command::new("kill").arg(id.to_string()).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// How an executor process ended by itself.
+    pub(crate) fn ended(&mut self, executor: usize, limit: Duration) -> std::process::ExitStatus {
+        let until = std::time::Instant::now() + limit;
+        loop {
+            if let Some(status) = self.children[executor].as_mut().unwrap().try_wait().unwrap() {
+                self.children[executor] = None;
+                return status;
+            }
+            assert!(std::time::Instant::now() < until, "executor {executor} still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub(crate) fn executor_options(&self, id: &str) -> ExecutorOptions {
         ExecutorOptions {
             driver_url: self.engine.driver_url(),

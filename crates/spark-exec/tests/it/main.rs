@@ -6,6 +6,7 @@ mod cluster;
 mod codec;
 mod failures;
 mod kept;
+mod leaving;
 mod offered;
 mod plans;
 mod random;

@@ -31,8 +31,12 @@ impl Driver {
 
     fn tell(&mut self, event: Event) {
         self.millis += 10;
-        let metrics =
-            TaskMetrics { run_millis: 7, shuffle_written_bytes: 99, ..Default::default() };
+        let metrics = TaskMetrics {
+            run_millis: 7,
+            shuffle_written_bytes: 99,
+            operators: vec![OperatorMetric { name: "1 Sort: output_rows".to_owned(), value: 5 }],
+            ..Default::default()
+        };
         self.recorder.record_event(&event, Some(&metrics), self.millis, &mut self.log);
         let actions = self.scheduler.handle(event, Time::from_millis(self.millis));
         self.recorder.record_actions(&actions, self.millis, &mut self.log);
@@ -126,6 +130,13 @@ fn a_query_with_a_loss_is_told_in_sparks_words() {
     assert!(launch.as_u64().unwrap() > 1000 && launch.as_u64() < finish.as_u64());
     assert_eq!(events[1]["App Name"], "a \"quoted\" name\n");
     assert_eq!(events[2]["Spark Properties"]["spark.app.name"], "a \\ name");
+    // Operators' counts: of each task, and of each stage the sum over its successful tasks.
+    assert_eq!(end["Task Info"]["Accumulables"][0]["Name"], "1 Sort: output_rows");
+    assert_eq!(end["Task Info"]["Accumulables"][0]["Update"], "5");
+    let done = events
+        .iter()
+        .find(|e| e["Event"] == "SparkListenerStageCompleted" && e["Stage Info"]["Stage ID"] == 1);
+    assert_eq!(done.unwrap()["Stage Info"]["Accumulables"][0]["Value"], "5");
     let job_end = events.iter().find(|e| e["Event"] == "SparkListenerJobEnd").unwrap();
     assert_eq!(job_end["Job Result"]["Result"], "JobSucceeded");
 }

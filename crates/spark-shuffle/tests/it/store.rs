@@ -222,6 +222,22 @@ fn late_output_for_a_removed_shuffle_is_refused() {
 }
 
 #[test]
+fn a_store_that_ends_sweeps_what_a_killed_one_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ShuffleStore::in_directory("app", folder.path()).unwrap();
+    // Its process is gone: nobody holds the lock.
+    let stale = folder.path().join(format!("spark-app-{}", uuid_like()));
+    std::fs::create_dir(&stale).unwrap();
+    std::fs::write(stale.join(".lock"), "").unwrap();
+    drop(store);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+fn uuid_like() -> String {
+    "00000000-0000-4000-8000-000000000000".to_owned()
+}
+
+#[test]
 fn the_last_clone_sweeps_and_a_new_store_sweeps_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let first = store(directory.path());

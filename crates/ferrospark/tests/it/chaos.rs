@@ -1,0 +1,18 @@
+//! A few seeds of `make soak SUITE=chaos`.
+
+use crate::run::{out, script, succeeded};
+
+/// Executors killed with and without a shuffle service, the service killed, blocks cut short: answers stay
+/// right, no more is done again than was lost, and nothing is left behind.
+#[test]
+fn queries_survive_what_is_killed_and_broken() {
+    let setup = script("tools/setup").output().unwrap();
+    succeeded(&setup);
+    let output = script(out(&setup).trim())
+        .args(["tools/chaos/run.py", "--first", "0", "--seeds", "4"])
+        .args(["--kinds", "kill-executor,kill-executors,kill-service,truncate"])
+        .output()
+        .unwrap();
+    succeeded(&output);
+    assert!(out(&output).contains("\"right\": 4"), "{}", out(&output));
+}
