@@ -33,7 +33,7 @@ def executors(framework):
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and framework.encode() in (process / "cmdline").read_bytes().split(b"\0") \
-                    and os.readlink(process / "exe").endswith("ferrospark"):
+                    and os.path.basename(os.readlink(process / "exe")).startswith("ferrospark"):
                 found.append(int(process.name))
         except OSError:
             pass

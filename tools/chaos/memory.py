@@ -59,7 +59,7 @@ def executors(framework):
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and framework.encode() in (process / "cmdline").read_bytes().split(b"\0") \
-                    and os.readlink(process / "exe").endswith("ferrospark"):
+                    and os.path.basename(os.readlink(process / "exe")).startswith("ferrospark"):
                 groups = (process / "cgroup").read_text().splitlines()
                 group = next((line.split(":", 2)[2] for line in groups if line.split(":")[1] == "memory"), None)
                 found[process.name] = Path("/sys/fs/cgroup/memory" + group) if group else None
