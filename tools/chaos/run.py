@@ -388,7 +388,7 @@ class Run:
             wait_for("everything to go", gone, 30)
         except AssertionError:
             raise AssertionError(f"left behind: {left[:10]}") from None
-        for port in [self.service_port, *([self.cluster.port, *self.cluster.agent_ports] if hasattr(self, "cluster") else [])]:
+        for port in [self.service_port, *([*self.cluster.ports.values(), *self.cluster.agent_ports] if hasattr(self, "cluster") else [])]:
             if port:
                 with socket.socket() as listener:
                     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
