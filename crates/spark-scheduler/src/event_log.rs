@@ -479,7 +479,7 @@ impl EventRecorder {
             .text("Task Type", kind)
             .object("Task End Reason", |o| ended.write(o))
             .object("Task Info", |o| {
-                self.task_info(o, run, Some((time, ended)), &metrics.operators)
+                self.task_info(o, run, Some((time, ended)), &metrics.operators);
             })
             .object("Task Executor Metrics", |_| {})
             .object("Task Metrics", |o| write_metrics(o, &metrics));
