@@ -99,7 +99,11 @@ pub(crate) async fn write_map_output(
     }
     drop(input);
     let packed = buffer.runs.is_empty() && packed::is_worth_it(buffer.bytes, routing, partitions);
-    let sizes = if packed { buffer.pack(block, store, codec)? } else { buffer.finish(block, store, codec)? };
+    let sizes = if packed {
+        buffer.pack(block, store, codec)?
+    } else {
+        buffer.finish(block, store, codec)?
+    };
     Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new(), packed })
 }
 
@@ -352,7 +356,8 @@ impl RowBuffer {
         };
         let mut bytes = packed::head(&counts);
         self.encoder.encode(&rows, &mut bytes)?;
-        let mut writer = store.write_packed(block, counts.len() as u32, codec).map_err(store_error)?;
+        let mut writer =
+            store.write_packed(block, counts.len() as u32, codec).map_err(store_error)?;
         writer.write(0, &bytes).map_err(store_error)?;
         let stored = writer.commit().map_err(store_error)?.sizes.iter().sum();
         Ok(packed::shares(&counts, stored))
