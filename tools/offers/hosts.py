@@ -129,7 +129,7 @@ class Hosts:
         words = ["nsenter", f"--net=/run/netns/{self.space(name)}", HOME / "tools/docker", folder]
         daemon = self.processes[f"docker-{name}"] = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert daemon.stdout.readline().strip() == "ready", "no Docker daemon"
+        assert daemon.stdout.readline().startswith("ready"), "no Docker daemon"
         socket = folder / "docker.sock"
         root = self.folder / f"image-{name}"
         tools = ["/bin/bash", "/usr/bin/readlink", "/usr/bin/dirname", "/bin/sh"]
