@@ -127,7 +127,12 @@ impl Cluster {
         let mut masters = Vec::new();
         for number in 0..spec.masters {
             let name = if number == 0 { "master".to_owned() } else { format!("master-{number}") };
-            let mut master = node(&name, &[&MASTER_FLAGS, spec.master].concat())?;
+            // What is wanted replaces what every cluster has; Mesos takes no flag twice.
+            let flag_name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+            let replaced = |flag: &str| spec.master.iter().any(|f| flag_name(f) == flag_name(flag));
+            let common = MASTER_FLAGS.into_iter().filter(|flag| !replaced(flag));
+            let flags: Vec<&str> = common.chain(spec.master.iter().copied()).collect();
+            let mut master = node(&name, &flags)?;
             if let Some(zookeeper) = &zookeeper {
                 master.flags.push(format!("--zk={}", zookeeper.url()));
                 // Of the replicated log, which ours does not have.

@@ -109,7 +109,7 @@ impl fmt::Display for WhyNot {
                 Ok(())
             }
             Self::Declined { until } => {
-                write!(f, "the framework declined it until {:.3}", until.as_secs_f64())
+                write!(f, "the framework declined it until {}", time_of_day(*until))
             }
             Self::Constraints => {
                 f.write_str("the agent does not meet the framework's offer constraints")
@@ -118,5 +118,38 @@ impl fmt::Display for WhyNot {
                 write!(f, "role {role} holds {held} of its limit of {limit} {resource}")
             }
         }
+    }
+}
+
+/// A point in time for people, in UTC.
+fn time_of_day(time: Time) -> String {
+    let seconds = time.as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that the day that is not always there is a year's last. An era is
+    // 400 years, after which the calendar repeats; the first one began 719,468 days before 1970.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_for_people() {
+        let told = |seconds| time_of_day(Time::from_secs(seconds));
+        assert_eq!(told(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(told(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(told(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(told(4_107_542_400), "2100-03-01 00:00:00 UTC");
+        assert_eq!(told(1_795_395_152), "2026-11-23 00:52:32 UTC");
     }
 }

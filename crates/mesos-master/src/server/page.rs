@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use mesos_api::{Attribute, Resources, Task};
+use mesos_api::{Attribute, Resources, Task, TaskState};
 
 use super::{Body, Server, text, typed, views};
 use crate::core::{AgentView, FrameworkReasons, FrameworkView, Snapshot};
@@ -246,7 +246,7 @@ fn frameworks(anchor: &str, title: &str, frameworks: &[FrameworkView]) -> Markup
             html! { @if let Some(url) = web { a href=(url) { (info.name) } } @else { (info.name) } },
             plain(&info.user),
             plain(info.subscribed_roles().join(", ")),
-            html! { span.away[state != "subscribed"] { (state) } },
+            html! { span.away[!matches!(state, "subscribed" | "completed")] { (state) } },
             plain(framework.tasks.len()),
             plain(short(&framework.used)),
             plain(short(&framework.offered)),
@@ -300,7 +300,7 @@ fn tasks(snapshot: &Snapshot) -> Markup {
             html! { (id(&task.task_id.value)) " " (task.name) },
             id(&task.framework_id.value),
             host_of(snapshot, task),
-            html! { span.away[task.state().is_terminal()] { (task.state().name()) } },
+            html! { span.away[is_trouble(task.state())] { (task.state().name()) } },
             plain(short(&Resources::from(task.resources.as_slice()))),
             plain(said.unwrap_or_default()),
             html! { a href=(sandbox_link(task)) { "sandbox" } },
@@ -308,6 +308,11 @@ fn tasks(snapshot: &Snapshot) -> Markup {
     };
     let head = ["Task", "Framework", "Agent", "State", "Resources", "Message", "Output"];
     table("tasks", "Tasks", &head, all.map(row).collect())
+}
+
+/// Whether a task ended otherwise than it should.
+fn is_trouble(state: TaskState) -> bool {
+    state.is_terminal() && !matches!(state, TaskState::Finished | TaskState::Killed)
 }
 
 fn host_of(snapshot: &Snapshot, task: &Task) -> Markup {

@@ -65,7 +65,7 @@ const TABLE: &[(&str, &str, Setup)] = &[
         w.agent("cpus:4;mem:400");
         w.plain(Type::Revive);
     }),
-    ("DECLINED", "the framework declined it until 1060.003", |w| {
+    ("DECLINED", "the framework declined it until 1970-01-01 00:17:40 UTC", |w| {
         w.subscribe("s");
         w.agent("cpus:4;mem:400");
         w.decline("M-O0", 60.0);
