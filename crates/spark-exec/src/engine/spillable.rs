@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{JoinSide, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::JoinType;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -55,17 +56,18 @@ pub(super) fn may_be_replaced_in(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 fn may_be_replaced(join: &HashJoinExec) -> bool {
-    let kind = matches!(
-        join.join_type(),
-        JoinType::Inner
-            | JoinType::Left
-            | JoinType::Right
-            | JoinType::Full
-            | JoinType::LeftSemi
-            | JoinType::LeftAnti
-            | JoinType::RightSemi
-            | JoinType::RightAnti
-    );
+    let kind = match join.join_type() {
+        // Its condition goes above: DataFusion's merging join gives wrong rows if it has one.
+        JoinType::Inner => true,
+        JoinType::Left
+        | JoinType::Right
+        | JoinType::Full
+        | JoinType::LeftSemi
+        | JoinType::LeftAnti
+        | JoinType::RightSemi
+        | JoinType::RightAnti => join.filter().is_none(),
+        JoinType::LeftMark | JoinType::RightMark => false,
+    };
     // A hash join keeps the order of its probe side, which something above may rely on.
     let unordered = join.properties().output_ordering().is_none();
     kind && unordered && *join.partition_mode() == PartitionMode::Partitioned && !join.null_aware
@@ -111,14 +113,28 @@ fn bytes_of(run: &Run, output: &MapStageOutput) -> u64 {
         .sum()
 }
 
-/// The filter with all its columns nullable: the merging join of DataFusion asks it about rows that found no
-/// partner, too, and puts nulls into the other side's columns.
-fn over_nulls(filter: &JoinFilter) -> JoinFilter {
-    let fields = filter.schema().fields().iter();
-    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    let indices = filter.column_indices().to_vec();
-    JoinFilter::new(Arc::clone(filter.expression()), indices, Arc::new(schema))
+/// The rows of an inner join that pass its condition.
+fn filtered(
+    joined: Arc<dyn ExecutionPlan>,
+    filter: &JoinFilter,
+    left_columns: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = joined.schema();
+    let condition = Arc::clone(filter.expression()).transform_up(|expression| {
+        let Some(column) = expression.downcast_ref::<Column>() else {
+            return Ok(Transformed::no(expression));
+        };
+        let Some(of) = filter.column_indices().get(column.index()) else {
+            return internal_err!("the condition of a join names column {column}");
+        };
+        let index = match of.side {
+            JoinSide::Left => of.index,
+            JoinSide::Right => left_columns + of.index,
+            JoinSide::None => return internal_err!("the condition of a join names a mark"),
+        };
+        Ok(Transformed::yes(Arc::new(Column::new(schema.field(index).name(), index)) as _))
+    })?;
+    Ok(Arc::new(FilterExec::try_new(condition.data, joined)?))
 }
 
 fn sort_merge(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
@@ -140,11 +156,15 @@ fn sort_merge(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
         sorted(join.left(), true),
         sorted(join.right(), false),
         join.on().to_vec(),
-        join.filter().map(over_nulls),
+        None,
         *join.join_type(),
         vec![options; join.on().len()],
         join.null_equality(),
     )?);
+    let merged = match join.filter() {
+        Some(filter) => filtered(merged, filter, join.left().schema().fields().len())?,
+        None => merged,
+    };
     let Some(projection) = &join.projection else { return Ok(merged) };
     let schema = merged.schema();
     let columns = projection.iter().map(|index| {
