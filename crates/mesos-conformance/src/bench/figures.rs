@@ -33,41 +33,75 @@ async fn next(events: &mut mpsc::Receiver<SchedulerEvent>) -> Result<SchedulerEv
     event.context("nothing came for a minute")?.context("the stream ended")
 }
 
-/// How long after a DECLINE (for no time at all) the agent's resources are offered again.
+/// How long after the end of a task that held a whole null agent its resources are offered, counted from when the
+/// agent says so. The other agents' offers stay with us.
 ///
 /// # Errors
 /// When the master does not play along.
-pub async fn decline_to_offer(master: &MasterAddress, samples: usize) -> Result<Value> {
+pub async fn freed_to_offer(
+    master: &MasterAddress,
+    agents: &mut NullAgents,
+    samples: usize,
+) -> Result<Value> {
     let (handle, mut events) = subscribe(master).await?;
     let mut waits = Vec::new();
     let mut offers: BTreeMap<_, Offer> = BTreeMap::new();
-    // One agent's resources go to and fro; the others stay with us.
-    let mut declined: Option<(mesos_api::AgentId, Instant)> = None;
+    let mut busy: Option<(mesos_api::AgentId, Instant)> = None;
+    let mut launched = 0_u64;
     while waits.len() < samples {
         match next(&mut events).await? {
             SchedulerEvent::Offers(new) => {
+                let heard = Instant::now();
                 for offer in new {
-                    if let Some((agent, at)) = &declined
-                        && offer.agent_id == *agent
-                    {
-                        waits.push(at.elapsed());
-                        declined = None;
+                    if busy.as_ref().is_some_and(|(agent, _)| *agent == offer.agent_id) {
+                        let ended = agents.ended.recv().await.context("no agent is left")?;
+                        ensure!(ended.agent == offer.agent_id, "another agent's task ended");
+                        waits.push(heard.saturating_duration_since(ended.at));
+                        busy = None;
                     }
                     offers.insert(offer.agent_id.clone(), offer);
                 }
             }
             SchedulerEvent::Rescind(id) => offers.retain(|_, offer| offer.id != id),
+            SchedulerEvent::Update(status) => handle.acknowledge(&status),
             SchedulerEvent::Error(text) => bail!("{text}"),
             _ => {}
         }
-        if declined.is_none()
+        if busy.is_none()
             && let Some((agent, offer)) = offers.pop_first()
         {
-            handle.decline(vec![offer.id], Some(0.0));
-            declined = Some((agent, Instant::now()));
+            launched += 1;
+            let mut task = command_task(&format!("whole-{launched}"), &agent, "true");
+            task.resources.clone_from(&offer.resources);
+            handle.accept(vec![offer.id], vec![Operation::launch_tasks(vec![task])], Some(0.0));
+            busy = Some((agent, Instant::now()));
         }
     }
     handle.teardown().await?;
+    Ok(milliseconds(&mut waits))
+}
+
+/// The same on one real agent, counted from when we hear of the task's end, which any master lets us measure.
+///
+/// # Errors
+/// When the master does not play along.
+pub async fn end_to_offer(lab: &Lab, samples: usize) -> Result<Value> {
+    let mut framework = lab.framework(Profile::partition_aware()).await?;
+    let mut waits = Vec::new();
+    for number in 0..samples {
+        let offer = framework.offer().await?;
+        let id = format!("whole-{number}");
+        let mut task = command_task(&id, &offer.agent_id, "true");
+        task.resources.clone_from(&offer.resources);
+        framework.accept(&[&offer], vec![task], 0.0);
+        framework.reaches(&id, TaskState::Finished).await?;
+        let ended = Instant::now();
+        let next = framework.offer().await?;
+        waits.push(ended.elapsed());
+        framework.offers.push(next);
+        framework.forget();
+    }
+    framework.teardown().await?;
     Ok(milliseconds(&mut waits))
 }
 

@@ -5,7 +5,7 @@ mod figures;
 mod null_agents;
 
 pub use self::figures::{
-    decline_to_offer, executor_round_trip, failover, launch_rate, launch_to_running,
+    end_to_offer, executor_round_trip, failover, freed_to_offer, launch_rate, launch_to_running,
     state_under_load,
 };
 pub use self::null_agents::{NullAgents, Task};

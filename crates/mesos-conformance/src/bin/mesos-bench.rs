@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use mesos_conformance::bench::{
-    NullAgents, Task, decline_to_offer, executor_round_trip, failover, launch_rate,
+    NullAgents, Task, end_to_offer, executor_round_trip, failover, freed_to_offer, launch_rate,
     launch_to_running, state_under_load,
 };
 use mesos_conformance::cluster::{Cluster, Kind, Spec, set_genuine_up};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Figure {
-    /// DECLINE to the next offer, one agent
+    /// End of a task to the offer of what it held, one agent
     Offer,
     /// The same among null agents
     OfferAmongMany,
@@ -40,9 +40,9 @@ impl Figure {
     /// What it is called, which of the numbers told is the figure, its unit, and what it should keep to.
     fn face(self) -> (&'static str, &'static str, &'static str, Option<f64>) {
         match self {
-            Self::Offer => ("offer after a decline, one agent, p50", "p50", "ms", None),
+            Self::Offer => ("offer of what a task held, one agent, p99", "p99", "ms", None),
             Self::OfferAmongMany => {
-                ("offer after a decline among null agents, p99", "p99", "ms", Some(10.0))
+                ("offer of what a task held, among null agents, p99", "p99", "ms", Some(10.0))
             }
             Self::Launches => {
                 ("task launches over null agents", "launches_per_second", "1/s", Some(2000.0))
@@ -130,14 +130,16 @@ async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
     let (cluster, mut told) = match figure {
         Figure::Offer => {
             null_agents = 0;
-            let cluster = start(ONE).await?;
-            let told = decline_to_offer(&cluster.master(), arguments.samples.min(60)).await?;
+            let lab = Lab::Own(start(ONE).await?);
+            lab.agents_return(1).await?;
+            let told = end_to_offer(&lab, arguments.samples.min(30)).await?;
+            let Lab::Own(cluster) = lab else { anyhow::bail!("it was our own") };
             (cluster, told)
         }
         Figure::OfferAmongMany => {
             let cluster = start(BARE).await?;
-            let _agents = crowd(&cluster, Task::Ends, null_agents).await?;
-            let told = decline_to_offer(&cluster.master(), arguments.samples).await?;
+            let mut agents = crowd(&cluster, Task::Ends, null_agents).await?;
+            let told = freed_to_offer(&cluster.master(), &mut agents, arguments.samples).await?;
             (cluster, told)
         }
         Figure::Launches => {

@@ -606,6 +606,12 @@ impl Simulation {
 
     fn update(&mut self, framework: usize, status: TaskStatus) {
         let state = status.state();
+        let known = self.frameworks[framework].known.get(&status.task_id);
+        if state == TaskState::UnknownTask && known.is_some_and(|known| is_over(*known)) {
+            // An answer to a question that was on its way when the end was told: by then the master has
+            // forgotten the task and its agent. That brings nothing back.
+            return;
+        }
         let old = self.frameworks[framework].known.insert(status.task_id.clone(), state);
         if old.is_some_and(|old| is_over(old) && old != TaskState::Lost && !is_over(state)) {
             self.broken = Some(format!("{} was {old:?} and is {state} again", status.task_id));
