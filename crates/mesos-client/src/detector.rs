@@ -165,6 +165,30 @@ async fn watch_session(
 
 type Changes = Vec<BoxFuture<'static, zookeeper_client::WatchedEvent>>;
 
+/// The children of a node, if it is there, and what tells of others, or of the node.
+async fn children(
+    client: &Client,
+    path: &str,
+    changes: &mut Changes,
+) -> Result<Option<Vec<String>>, zookeeper_client::Error> {
+    loop {
+        match client.list_and_watch_children(path).await {
+            Ok((children, watcher)) => {
+                changes.push(watcher.changed().boxed());
+                return Ok(Some(children));
+            }
+            Err(zookeeper_client::Error::NoNode) => {}
+            Err(error) => return Err(error),
+        }
+        let (stat, watcher) = client.check_and_watch_stat(path).await?;
+        if stat.is_none() {
+            changes.push(watcher.changed().boxed());
+            return Ok(None);
+        }
+        // Made since: a watch on the node itself would not tell of children.
+    }
+}
+
 /// Who leads now, and what may change that.
 async fn look(
     url: &ZooKeeperUrl,
@@ -172,18 +196,7 @@ async fn look(
 ) -> Result<(Detection, Changes), zookeeper_client::Error> {
     let mut changes = Changes::new();
     for path in url.paths() {
-        let children = match client.list_and_watch_children(path).await {
-            Ok((children, watcher)) => {
-                changes.push(watcher.changed().boxed());
-                children
-            }
-            Err(zookeeper_client::Error::NoNode) => {
-                let (_, watcher) = client.check_and_watch_stat(path).await?;
-                changes.push(watcher.changed().boxed());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+        let Some(children) = children(client, path, &mut changes).await? else { continue };
         let Some(child) = leading_child(&children) else { continue };
         let node = if path == "/" { format!("/{child}") } else { format!("{path}/{child}") };
         match client.get_and_watch_data(&node).await {
