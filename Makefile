@@ -23,7 +23,7 @@ lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 test: build lint
-	$(CARGO) test --workspace
+	@CARGO="$(CARGO)" tools/test
 
 # make soak SUITE=scheduler [SEEDS=N]: the large counts; one JSON line a suite.
 soak: build
