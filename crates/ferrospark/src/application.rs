@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::local_cluster::LocalCluster;
 use crate::mesos_backend::{MesosBackend, MesosBackendOptions, NotRegistered};
 use crate::status::{RunningApplication, StatusOptions, StatusServer};
-use crate::{driver, exit, progress, scheduling, settings};
+use crate::{allocator, driver, exit, progress, scheduling, settings};
 
 /// The name under which a program's `.master(…)` arrives (see `python/site/sitecustomize.py`).
 const PROGRAM_MASTER: &str = "spark.ferrospark.program.master";
@@ -95,7 +95,10 @@ impl DriverApplication {
         };
         let addresses = Addresses::of(&conf, &master)?;
         let (local_cluster, target) = match &master {
-            MasterUrl::Local { .. } => (None, None),
+            MasterUrl::Local { .. } => {
+                allocator::keep_freed_memory();
+                (None, None)
+            }
             MasterUrl::LocalCluster { agents, cores, memory_mib } => {
                 conf.set(Origin::Computed, "spark.executor.memory", &format!("{memory_mib}m"));
                 let memory = spark_conf::executor_memory(&conf)?;
@@ -395,7 +398,10 @@ impl Application for DriverApplication {
             return None;
         }
         match master(&conf) {
-            Ok(MasterUrl::Local { threads, .. }) => Some(slots(threads)),
+            Ok(MasterUrl::Local { threads, .. }) => {
+                allocator::keep_freed_memory();
+                Some(slots(threads))
+            }
             Ok(_) | Err(_) => None,
         }
     }

@@ -78,6 +78,7 @@ fn options(name: &str, words: &[String]) -> anyhow::Result<ExecutorOptions> {
 }
 
 fn runtime(options: &ExecutorOptions) -> anyhow::Result<tokio::runtime::Runtime> {
+    crate::allocator::keep_freed_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.cores.max(2))
         .enable_all()

@@ -2,6 +2,7 @@
 //! launch, and the embedded Mesos master and agent. The scripts of `bin/` and `sbin/` choose the part by its first
 //! word. This crate is wiring only; what the parts decide stands in their crates.
 
+mod allocator;
 mod application;
 mod daemon;
 mod driver;

@@ -2,6 +2,7 @@
 
 mod distinct;
 mod gather;
+mod longs;
 mod moments;
 mod sums;
 

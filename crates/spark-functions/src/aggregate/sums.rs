@@ -1,4 +1,5 @@
-//! SUM and AVG over whole numbers, decimals and intervals, in 128 bits, so that only the answer can overflow.
+//! SUM and AVG over decimals and intervals, in 128 bits, so that only the answer can overflow. SUM over BIGINT runs in
+//! 64 bits, see [`longs`].
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::accumulate::accumulate;
 use spark_sql_parser::error::SparkError;
 
-use super::AggregateDefinition;
+use super::{AggregateDefinition, longs};
 use crate::decimal;
 use crate::errors;
 use crate::udf::{Mode, Params, fail};
@@ -44,7 +45,10 @@ enum Goal {
     Average,
 }
 
-fn state(_params: &Params, inputs: &[FieldRef]) -> Vec<Arrow> {
+fn state(params: &Params, inputs: &[FieldRef]) -> Vec<Arrow> {
+    if longs::apply(params, inputs) {
+        return vec![Arrow::Int64];
+    }
     let scale = inputs.first().map_or(0, |field| scale_of(field.data_type()));
     vec![Arrow::Decimal128(38, scale), Arrow::Int64]
 }
@@ -189,10 +193,16 @@ macro_rules! for_values {
 }
 
 fn single(params: &Params, inputs: &[FieldRef], goal: Goal) -> Result<Box<dyn Accumulator>> {
+    if longs::apply(params, inputs) {
+        return Ok(Box::new(longs::Total::new(params.mode)));
+    }
     Ok(Box::new(Total { rules: Rules::new(params, inputs, goal), total: Some(0), count: 0 }))
 }
 
 fn grouped(params: &Params, inputs: &[FieldRef], goal: Goal) -> Result<Box<dyn GroupsAccumulator>> {
+    if longs::apply(params, inputs) {
+        return Ok(longs::totals(params.mode));
+    }
     Ok(Box::new(Totals {
         rules: Rules::new(params, inputs, goal),
         totals: vec![],
