@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesos_api::environment::Variable;
 use mesos_api::executor::{Event as ExecutorEvent, event as executor_event};
 use mesos_api::task_status::{Reason, Source};
 use mesos_api::{
@@ -179,6 +180,17 @@ impl Agent {
 /// What this agent cannot do for a task.
 fn why_not_here(settings: &Settings, task: &TaskInfo) -> Option<String> {
     let executor = task.executor.as_ref();
+    let commands = [task.command.as_ref(), executor.and_then(|e| e.command.as_ref())];
+    let variables = commands.into_iter().flatten().flat_map(|command| &command.environment);
+    let by_name = |variable: &&Variable| {
+        variable.secret.as_ref().is_some_and(|secret| secret.value.is_none())
+    };
+    if let Some(variable) = variables.flat_map(|all| &all.variables).find(by_name) {
+        return Some(format!(
+            "this agent knows no secrets by name, such as that of the variable '{}'; give its value",
+            variable.name
+        ));
+    }
     let container = task.container.as_ref().or(executor.and_then(|e| e.container.as_ref()))?;
     if container.r#type() == container_info::Type::Docker {
         return (!settings.docker).then(|| {

@@ -6,11 +6,13 @@ use expect_test::{Expect, expect};
 use mesos_api::agent_protocol::{
     Acknowledge, KillTask, Registered, RunTask, ShutdownExecutor, ShutdownFramework,
 };
+use mesos_api::environment::Variable;
 use mesos_api::executor::{Call, call};
 use mesos_api::framework_info::CapabilityType;
+use mesos_api::secret::Reference;
 use mesos_api::{
-    CommandInfo, ContainerInfo, DurationInfo, ExecutorInfo, FrameworkInfo, KillPolicy, TaskInfo,
-    TaskState, TaskStatus,
+    CommandInfo, ContainerInfo, DurationInfo, Environment, ExecutorInfo, FrameworkInfo, KillPolicy,
+    Secret, TaskInfo, TaskState, TaskStatus,
 };
 
 use super::*;
@@ -370,6 +372,11 @@ fn launches_that_fail_or_are_killed_say_so() {
         ..ContainerInfo::default()
     };
     world.run(TaskInfo { container: Some(docker), ..task("d") });
+    let secret = Secret { reference: Some(Reference::default()), ..Secret::default() };
+    let token = Variable { name: "TOKEN".into(), secret: Some(secret), ..Variable::default() };
+    let environment = Some(Environment { variables: vec![token] });
+    let command = Some(CommandInfo { environment, ..CommandInfo::default() });
+    world.run(TaskInfo { command, ..task("s") });
     world.note("a task nobody knows");
     world.kill("x", None);
     world.check(&expect![[r#"
@@ -379,6 +386,7 @@ fn launches_that_fail_or_are_killed_say_so() {
         Terminate u
         update u TASK_KILLED SOURCE_AGENT REASON_TASK_KILLED_DURING_LAUNCH "Task killed during its launch"
         update d TASK_FAILED SOURCE_AGENT REASON_CONTAINER_LAUNCH_FAILED "Failed to launch container: None of the enabled containerizers (mesos) could create a container for it: it wants Docker, for which the agent is to be started with --containerizers=docker,mesos"
+        update s TASK_FAILED SOURCE_AGENT REASON_CONTAINER_LAUNCH_FAILED "Failed to launch container: this agent knows no secrets by name, such as that of the variable 'TOKEN'; give its value"
         -- a task nobody knows
         update x TASK_LOST SOURCE_AGENT REASON_RECONCILIATION "Cannot kill a task the agent does not know"
     "#]]);
