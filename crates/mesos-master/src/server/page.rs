@@ -1,6 +1,6 @@
 //! The page for people, made on the server: agents, frameworks and why they have no offers, tasks with
-//! their sandboxes, offers, roles. It needs no script but for the live output of a sandbox. On narrow
-//! screens each row of a table becomes a card.
+//! their sandboxes, offers, roles. It needs no script but for the live output of a sandbox and for links
+//! that were made for the pages of Apache Mesos. On narrow screens each row of a table becomes a card.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ const SHOWN_COMPLETED_TASKS: usize = 20;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("sandbox.js");
+const ROUTES: &str = include_str!("routes.js");
 
 pub(super) async fn handle(server: &Arc<Server>) -> Response<Body> {
     let snapshot = match server.snapshot().await {
@@ -104,6 +105,7 @@ fn page(snapshot: &Snapshot, reasons: &[FrameworkReasons], name: &str, address: 
         (offers(snapshot))
         (roles(snapshot))
         (frameworks("completed", "Completed frameworks", &snapshot.completed_frameworks))
+        script { (PreEscaped(ROUTES)) }
     };
     document(name, &body)
 }

@@ -9,7 +9,7 @@ use mesos_api::{Attribute, FileInfo, Resources, Task, TaskState, ValueType};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::state::{AgentJson, FrameworkJson, TaskJson};
+use super::state::{AgentJson, FrameworkJson, Sums, TaskJson};
 use crate::core::publish::AGENT_CAPABILITIES;
 use crate::core::{
     AgentView, DrainView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Reason,
@@ -69,22 +69,7 @@ pub(super) fn flag_values(options: &MasterOptions) -> Vec<(&'static str, String)
 
 /// Scalars by name with the usual ones always there, ranges and sets as text.
 pub(super) fn resources(resources: &Resources) -> Value {
-    let mut object = Map::new();
-    for name in ["cpus", "gpus", "mem", "disk"] {
-        object.insert(name.to_owned(), Value::from(resources.scalar(name)));
-    }
-    let bare = resources.quantities();
-    for resource in bare.iter() {
-        let text = Resources::from(std::slice::from_ref(resource)).to_string();
-        let value = match resource.r#type() {
-            ValueType::Scalar => Value::from(resources.scalar(&resource.name)),
-            ValueType::Ranges | ValueType::Set | ValueType::Text => {
-                Value::from(text.split_once(':').map_or("", |(_, value)| value))
-            }
-        };
-        object.insert(resource.name.clone(), value);
-    }
-    Value::Object(object)
+    serde_json::to_value(Sums(resources)).unwrap_or_default()
 }
 
 pub(super) fn attributes(attributes: &[Attribute]) -> Value {
