@@ -21,7 +21,7 @@ use mesos_client::{
 };
 use parking_lot::Mutex;
 use serde_json::Value;
-use spark_conf::{SparkConf, table};
+use spark_conf::{SparkConf, table, variable_note};
 use spark_exec::{Engine, SchedulerBackend};
 use spark_mesos::{ClusterView, Settings};
 use spark_scheduler::Demand;
@@ -110,6 +110,7 @@ impl MesosBackend {
         for warning in settings.warnings() {
             crate::exit::note(&format!("warning: {warning}"));
         }
+        note_native_library();
         let hostname = conf.get(&table::PUBLIC_HOST)?.unwrap_or(options.advertised_host);
         let framework = settings.framework_info(&options.user, Some(hostname), options.pages);
         let mut subscription = SchedulerOptions::new(options.master.clone(), framework);
@@ -163,6 +164,15 @@ impl MesosBackend {
     fn send(&self, command: Command) {
         // Fails only when the framework has ended; the engine hears of that apart.
         let _ = self.commands.send(command);
+    }
+}
+
+/// Says that the library of `MESOS_NATIVE_JAVA_LIBRARY`, if it is set, is not looked at.
+fn note_native_library() {
+    let names = ["MESOS_NATIVE_JAVA_LIBRARY", "MESOS_NATIVE_LIBRARY"];
+    let set = names.into_iter().find(|name| std::env::var_os(name).is_some());
+    if let Some((name, note)) = set.and_then(|name| Some((name, variable_note(name)?))) {
+        crate::exit::note(&format!("note: {name} is set: {note}"));
     }
 }
 

@@ -39,7 +39,18 @@ pub fn manual() -> String {
         properties = rest;
         write_section(&mut out, title, &section);
     }
+    write_families(&mut out);
     out
+}
+
+fn write_families(out: &mut String) {
+    out.push_str("\n## Families\n\nKeys whose last part is chosen by who sets them.\n\n");
+    out.push_str("| property | since | state | meaning |\n|---|---|---|---|\n");
+    for family in table::FAMILIES {
+        let table::Family { prefix, chosen, since, status, doc } = family;
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "| `{prefix}[{chosen}]` | {since} | {} | {doc} |", state(*status));
+    }
 }
 
 fn write_section(out: &mut String, title: &str, section: &[&PropertyInfo]) {
@@ -56,7 +67,7 @@ fn write_section(out: &mut String, title: &str, section: &[&PropertyInfo]) {
             info.kind.name(),
             default(info),
             info.since,
-            state(info),
+            state(info.status),
             meaning(info)
         );
     }
@@ -71,8 +82,8 @@ fn default(info: &PropertyInfo) -> String {
     }
 }
 
-fn state(info: &PropertyInfo) -> String {
-    match info.status {
+fn state(status: Status) -> String {
+    match status {
         Status::Honoured => "yes".to_owned(),
         Status::Client => "by clients".to_owned(),
         Status::Planned => "planned".to_owned(),

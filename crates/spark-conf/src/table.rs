@@ -1,6 +1,6 @@
 //! Every property, once. The manual is generated from here.
 
-use crate::property::{Property, PropertyInfo};
+use crate::property::{Property, PropertyInfo, Status};
 
 /// Declares typed constants and the list of all of them.
 macro_rules! properties {
@@ -36,13 +36,55 @@ pub use ferrospark::*;
 pub use mesos::*;
 pub use sql::*;
 
-/// Families of keys whose last part the user chooses.
-const FAMILIES: &[&str] = &[
-    "spark.executorEnv.",
-    "spark.mesos.driverEnv.",
-    "spark.mesos.dispatcher.driverDefault.",
-    "spark.mesos.dispatcher.queue.",
-    "spark.ssl.mesos.",
+/// Keys whose last part the user chooses.
+pub(crate) struct Family {
+    /// What they begin with.
+    pub(crate) prefix: &'static str,
+    /// What the chosen part is, for the manual.
+    pub(crate) chosen: &'static str,
+    pub(crate) since: &'static str,
+    pub(crate) status: Status,
+    /// One line of the manual.
+    pub(crate) doc: &'static str,
+}
+
+/// All of them.
+pub(crate) const FAMILIES: &[Family] = &[
+    Family {
+        prefix: "spark.executorEnv.",
+        chosen: "NAME",
+        since: "0.7.0",
+        status: Status::Honoured,
+        doc: "A variable in the environment of executors",
+    },
+    Family {
+        prefix: "spark.mesos.driverEnv.",
+        chosen: "NAME",
+        since: "2.1.0",
+        status: Status::Planned,
+        doc: "A variable in the environment of drivers in cluster mode",
+    },
+    Family {
+        prefix: "spark.mesos.dispatcher.driverDefault.",
+        chosen: "PROPERTY",
+        since: "2.1.0",
+        status: Status::Planned,
+        doc: "What a property is for submitted drivers that do not set it",
+    },
+    Family {
+        prefix: "spark.mesos.dispatcher.queue.",
+        chosen: "QUEUE",
+        since: "3.1.0",
+        status: Status::Planned,
+        doc: "A queue of the dispatcher and its priority, a number",
+    },
+    Family {
+        prefix: "spark.ssl.mesos.",
+        chosen: "OPTION",
+        since: "2.0.0",
+        status: Status::Planned,
+        doc: "TLS of the dispatcher's pages",
+    },
 ];
 
 /// Every property of the table.
@@ -64,7 +106,7 @@ pub fn find(name: &str) -> Option<&'static PropertyInfo> {
 
 /// Whether a key is in the table or belongs to a family.
 pub fn is_known(name: &str) -> bool {
-    find(name).is_some() || FAMILIES.iter().any(|family| name.starts_with(family))
+    find(name).is_some() || FAMILIES.iter().any(|family| name.starts_with(family.prefix))
 }
 
 /// The untyped description of a typed property.

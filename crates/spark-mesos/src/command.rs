@@ -18,6 +18,8 @@ const FINE_CLASS: &str = "org.apache.spark.executor.MesosExecutorBackend";
 const EXECUTOR_ENVIRONMENT: &str = "spark.executorEnv.";
 /// The program inside a home.
 const SPARK_CLASS: &str = "bin/spark-class";
+/// What `bin/spark-class` puts before `LD_LIBRARY_PATH`, as the reference's command does.
+const LIBRARY_PATH: &str = "SPARK_EXECUTOR_LIBRARY_PATH";
 /// Where Docker containers see their sandbox.
 const DOCKER_SANDBOX: &str = "/mnt/mesos/sandbox";
 /// Extensions of archives the fetcher unpacks, longest first.
@@ -181,7 +183,7 @@ fn environment(conf: &SparkConf) -> Result<Vec<(String, String)>, SettingsError>
     let memory = conf.get(&table::EXECUTOR_MEMORY)? >> 20;
     let mut variables = vec![("SPARK_EXECUTOR_MEMORY".to_owned(), format!("{memory}m"))];
     if let Some(path) = conf.get(&table::EXECUTOR_EXTRA_LIBRARY_PATH)? {
-        variables.push(("LD_LIBRARY_PATH".to_owned(), path));
+        variables.push((LIBRARY_PATH.to_owned(), path));
     }
     variables.extend(self::variables(conf, EXECUTOR_ENVIRONMENT)?);
     Ok(variables)

@@ -280,10 +280,20 @@ impl Settings {
         }
     }
 
-    /// The page with the sandbox of an executor, if `spark.mesos.proxy.baseURL` is set.
-    pub fn sandbox_link(&self, agent: &str, framework: &str, executor: &str) -> Option<String> {
-        let base = self.proxy_base_url.as_deref()?.trim_end_matches('/');
-        Some(format!("{base}/#/agents/{agent}/frameworks/{framework}/executors/{executor}/browse"))
+    /// The page with the sandbox of an executor: below `spark.mesos.proxy.baseURL`, else on the leading
+    /// master, whose `HOST:PORT` is `master`. The reference makes links only with the property.
+    pub fn sandbox_link(
+        &self,
+        master: &str,
+        agent: &str,
+        framework: &str,
+        executor: &str,
+    ) -> String {
+        let base = match &self.proxy_base_url {
+            Some(base) => base.trim_end_matches('/').to_owned(),
+            None => format!("http://{master}"),
+        };
+        format!("{base}/#/agents/{agent}/frameworks/{framework}/executors/{executor}/browse")
     }
 
     /// Remarks worth a warning at start.

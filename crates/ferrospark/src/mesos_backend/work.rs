@@ -24,10 +24,6 @@ use super::{BackendState, Command, Registered};
 
 /// An executor whose connection broke is killed if Mesos has not told its end within this time.
 const VANISHED_PATIENCE: Duration = Duration::from_secs(10);
-/// A stopping driver waits for its executors at most this long, whatever
-/// `spark.mesos.coarse.shutdownTimeout` allows: they have nothing left to do but to clean up, and
-/// Ctrl-C promises an end within two seconds.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How often fine-grained mode looks which executors hold map output that is needed.
 const OUTPUT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The executor tells the driver of a task's end itself, by another way than Mesos. Its word counts more,
@@ -99,7 +95,7 @@ impl Work {
         Self {
             mode: settings.mode,
             task_cpus: settings.task_cpus,
-            shutdown_timeout: settings.shutdown_timeout.min(STOP_PATIENCE),
+            shutdown_timeout: settings.shutdown_timeout,
             settings: settings.clone(),
             framework_id: String::new(),
             sandboxes: BTreeMap::new(),
@@ -452,8 +448,9 @@ impl Work {
                         "launching an executor"
                     );
                     let (agent, id) = (&executor.agent_id.value, &executor.executor_id);
-                    let link = self.settings.sandbox_link(agent, &self.framework_id, id);
-                    self.sandboxes.extend(link.map(|link| (id.clone(), link)));
+                    let link =
+                        self.settings.sandbox_link(&self.master, agent, &self.framework_id, id);
+                    self.sandboxes.insert(id.clone(), link);
                     if self.sandboxes.len() > MOST_SANDBOXES {
                         self.sandboxes.pop_first();
                     }

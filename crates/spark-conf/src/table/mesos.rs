@@ -62,13 +62,13 @@ properties! {
         "How long an offer of an agent that fails the constraints is refused";
     MESOS_REJECT_REACHED_MAX: Duration = "spark.mesos.rejectOfferDurationForReachedMaxCores", SECONDS, SameAs("spark.mesos.rejectOfferDuration"), "2.0.0", Application, Honoured,
         "How long an offer is refused when spark.cores.max is reached";
-    MESOS_SHUTDOWN_TIMEOUT: Duration = "spark.mesos.coarse.shutdownTimeout", SECONDS, Value("10s"), "2.0.0", Application, Honoured,
-        "How long a stopping driver waits for its executors";
+    MESOS_SHUTDOWN_TIMEOUT: Duration = "spark.mesos.coarse.shutdownTimeout", SECONDS, Value("1s"), "2.0.0", Application, Honoured,
+        "How long a stopping driver waits for its executors; Spark has 10 s";
     MESOS_DRIVER_WEBUI_URL: Option<String> = "spark.mesos.driver.webui.url", Kind::Text, Computed("the driver's own pages"), "2.0.0", Application, Honoured,
         "Link the master shows for the framework";
     MESOS_DISPATCHER_WEBUI_URL: Option<String> = "spark.mesos.dispatcher.webui.url", Kind::Text, Computed("the dispatcher's own pages"), "2.0.0", Daemon, Planned,
         "Link the master shows for the dispatcher";
-    MESOS_PROXY_BASE_URL: Option<String> = "spark.mesos.proxy.baseURL", Kind::Text, Unset, "2.3.0", Application, Honoured,
+    MESOS_PROXY_BASE_URL: Option<String> = "spark.mesos.proxy.baseURL", Kind::Text, Computed("the leading master"), "2.3.0", Application, Honoured,
         "Base of links to sandboxes";
     MESOS_GPUS_MAX: u64 = "spark.mesos.gpus.max", NOT_NEGATIVE, Value("0"), "2.1.0", Application, Honoured,
         "Most GPUs the application takes";

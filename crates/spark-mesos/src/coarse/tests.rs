@@ -752,7 +752,7 @@ fn what_the_configuration_says_is_in_the_task() {
         variables.iter().find(|variable| variable.name == name).unwrap().clone()
     };
     assert_eq!(variable("A").value(), "1");
-    assert_eq!(variable("LD_LIBRARY_PATH").value(), "/lib/x");
+    assert_eq!(variable("SPARK_EXECUTOR_LIBRARY_PATH").value(), "/lib/x");
     assert_eq!(variable("SPARK_EXECUTOR_MEMORY").value(), "1024m");
     assert_eq!(variable("TOKEN").value, None, "a secret is no plain text");
     assert!(variable("TOKEN").secret.is_some());

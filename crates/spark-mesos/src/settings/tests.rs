@@ -203,8 +203,8 @@ fn what_the_master_is_told() {
     assert!(info.has_capability(CapabilityType::GpuResources));
     assert!(info.has_capability(CapabilityType::PartitionAware));
     assert_eq!(
-        settings.sandbox_link("S0", "F", "3").as_deref(),
-        Some("http://mesos/#/agents/S0/frameworks/F/executors/3/browse")
+        settings.sandbox_link("h:5050", "S0", "F", "3"),
+        "http://mesos/#/agents/S0/frameworks/F/executors/3/browse"
     );
 
     let plain = of(&[]).unwrap();
@@ -213,7 +213,10 @@ fn what_the_master_is_told() {
     assert_eq!(info.failover_timeout(), 60.0);
     assert_eq!(info.webui_url(), "http://h:4040");
     assert!(!info.has_capability(CapabilityType::GpuResources));
-    assert_eq!(plain.sandbox_link("S0", "F", "3"), None);
+    assert_eq!(
+        plain.sandbox_link("h:5050", "S0", "F", "3"),
+        "http://h:5050/#/agents/S0/frameworks/F/executors/3/browse"
+    );
 }
 
 #[test]
