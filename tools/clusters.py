@@ -204,5 +204,5 @@ def submit(cluster, settings, *words, master=None, **more):
     flags = [word for setting in settings for word in ("--conf", setting)]
     return subprocess.Popen(
         ["bin/spark-submit", "--master", master or cluster.url, *flags, *map(str, words)],
-        cwd=HOME, stdin=subprocess.DEVNULL, text=True, **more,
+        cwd=HOME, text=True, **{"stdin": subprocess.DEVNULL, **more},
     )

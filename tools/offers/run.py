@@ -20,105 +20,13 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import HOME, KINDS, PROGRAM, submit, wait_for  # noqa: E402
+from application import LARGE, MODES, Application, executors_of  # noqa: E402
+from clusters import HOME, KINDS, PROGRAM, wait_for  # noqa: E402
 
 AGENTS = [
     ["--resources=cpus:3;mem:3072;disk:4096;ports:[31000-31999]", "--attributes=zone:a;rack:r1"],
     ["--resources=cpus:3;mem:3072;disk:4096;ports:[32000-32999]", "--attributes=zone:b;rack:r1"],
 ]
-COMMON = [
-    "spark.ferrospark.localExecution.enabled=false", "spark.executor.memory=1g", "spark.ui.showConsoleProgress=false",
-    "spark.ui.port=0", "spark.ferrospark.waitingReport.delay=1s", "spark.sql.shuffle.partitions=40",
-]
-MODES = {
-    "coarse": ["spark.cores.max=2", "spark.executor.cores=1"],
-    "fine": ["spark.mesos.coarse=false", "spark.cores.max=6"],
-}
-# Says when it has begun, and whether the answer is right.
-QUERY = """
-import sys, time
-from pyspark.sql import SparkSession, functions as F
-spark = SparkSession.builder.getOrCreate()
-parts, rows = int(sys.argv[1]), int(sys.argv[2])
-def ask(rows):
-    df = spark.range(0, rows, 1, parts).withColumn("k", F.col("id") * 2654435761 % 100003)
-    grouped = df.groupBy("k").agg(F.count("*").alias("n"), F.sum("id").alias("s"))
-    return tuple(grouped.groupBy((F.col("k") % 10).alias("d")).agg(F.sum("n").alias("n"), F.sum("s").alias("s"))
-                 .agg(F.sum("n"), F.sum("s"), F.count("*")).collect()[0])
-print("begun", flush=True)
-right = ask(rows) == (rows, rows * (rows - 1) // 2, 10)
-print("right" if right else "wrong", flush=True)
-time.sleep(float(sys.argv[3]) if len(sys.argv) > 3 else 0)
-"""
-SMALL, LARGE = ("8", "100000"), ("200", "40000000")
-
-
-class Application:
-    """One run of the query."""
-
-    all = []
-
-    def __init__(self, cluster, mode, folder, size=SMALL, settings=(), linger=0, environment=None, master=None):
-        self.cluster = cluster
-        script = Path(folder) / "query.py"
-        script.write_text(QUERY)
-        self.said = open(Path(folder) / f"said-{time.monotonic_ns()}", "w+")
-        self.process = submit(
-            cluster, [*COMMON, *MODES[mode], *settings], script, *size, linger,
-            stdout=subprocess.PIPE, stderr=self.said, env=environment, master=master,
-        )
-        self.all.append(self)
-
-    def line(self, wanted, limit=180):
-        """Waits for a line on standard output."""
-        found = []
-        reader = threading.Thread(target=lambda: found.append(self.process.stdout.readline()), daemon=True)
-        reader.start()
-        reader.join(limit)
-        assert found and found[0].strip() == wanted, f"expected {wanted!r}, not {found}: {self.errors()[-2000:]}"
-
-    def errors(self):
-        self.said.flush()
-        return Path(self.said.name).read_text()
-
-    def framework(self):
-        return wait_for("the framework", lambda: next(iter(self.cluster.frameworks()), None))
-
-    def holding(self, count):
-        """Waits until it holds so many executors; answers where they are."""
-        def agents():
-            framework = next(iter(self.cluster.frameworks()), {})
-            key = "executors" if framework.get("executors") else "tasks"
-            held = {one["slave_id"] for one in framework.get(key, []) if one.get("state", "TASK_RUNNING") == "TASK_RUNNING"}
-            return sorted(held) if len(held) >= count else None
-        return wait_for(f"executors on {count} agents", agents)
-
-    def end(self, limit=180):
-        out = self.process.communicate(timeout=limit)[0]
-        return self.process.returncode, out
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-def executors_of(framework):
-    """Processes of our program that serve this application."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            exe = os.readlink(process / "exe")
-        except OSError:
-            continue
-        if process.name.isdigit() and framework.encode() in words and exe.endswith("ferrospark"):
-            found.append(int(process.name))
-    return found
 
 
 def attributes(cluster):
@@ -130,6 +38,21 @@ def plain(cluster, mode, folder):
     code, out = application.end()
     assert code == 0 and out.split() == ["begun", "right"], application.errors()
     wait_for("the framework to be gone", lambda: not cluster.frameworks())
+
+
+def tpch(cluster, mode, folder):
+    """All queries of TPC-H at SF 0.1, with the stored answers of Apache Spark."""
+    data = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ferrospark/tpch-sf0.1"
+    subprocess.run([PROGRAM, "tpch-data", "--scale-factor", "0.1", "--output", data], check=True, stdout=subprocess.DEVNULL)
+    settings = ["spark.ferrospark.executorReport.enabled=true"]
+    application = Application(cluster, mode, folder, settings=settings, script=[
+        HOME / "examples/tpch.py", data, "--check", HOME / "tests/answers/tpch-sf0.1"])
+    code, out = application.end(600)
+    assert code == 0 and "22 of 22 answers are right" in out, out[-1000:] + application.errors()[-1000:]
+    report = re.findall(r"^executor .*?: (\d+) tasks, (\d+) bytes of shuffle", application.errors(), re.M)
+    # With the first executor alone the queries would be as right.
+    assert len(report) >= 2 and all(int(number) for pair in report for number in pair), application.errors()
+    return {"tasks": [int(tasks) for tasks, _ in report], "remote_shuffle_bytes": [int(remote) for _, remote in report]}
 
 
 def constraints(cluster, mode, folder):
@@ -241,7 +164,7 @@ def kill_master(cluster, mode, folder):
     application.line("begun")
     application.holding(2)
     identity = application.framework()["id"]
-    before = set(executors_of(identity))
+    before = wait_for("the processes", lambda: executors_of(identity))
     time.sleep(1)
     cluster.kill("master")
     time.sleep(2)
@@ -390,7 +313,8 @@ KEPT = [
     ["--resources=cpus:3;mem:3072;disk:4096;ports:[32000-32999]", "--attributes=kind:free"],
 ]
 SCENARIOS = {
-    "plain": plain, "constraints": constraints, "roles": roles, "authentication": authentication, "package": package,
+    "plain": plain, "tpch": tpch, "constraints": constraints, "roles": roles, "authentication": authentication,
+    "package": package,
     "kill-executor": kill_executor, "kill-agent": kill_agent, "kill-master": kill_master,
     "kill-master-late": kill_master_late, "removed": removed, "kill-driver": kill_driver,
     "kill-leader": kill_leader, "zookeeper": zookeeper_forms,

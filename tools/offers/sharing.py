@@ -111,11 +111,7 @@ def start(cluster, folder, settings, text, *words):
     script = Path(folder) / f"script-{abs(hash(text))}.py"
     script.write_text(text)
     said = open(Path(folder) / f"said-{time.monotonic_ns()}", "w+")
-    # The tools' own `submit` gives no standard input.
-    flags = [word for setting in settings for word in ("--conf", setting)]
-    process = subprocess.Popen(
-        ["bin/spark-submit", "--master", cluster.url, *flags, script, *map(str, words)], cwd=HOME, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
+    process = submit(cluster, settings, script, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
     process.said = lambda: (said.flush(), Path(said.name).read_text())[1]
     STARTED.append(process)
     return process

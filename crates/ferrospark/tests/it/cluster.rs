@@ -104,11 +104,7 @@ impl Cluster {
 
     pub(crate) fn genuine_with(layout: &Layout) -> Option<Self> {
         let tools = home().join("tools/apache-mesos");
-        let setup = Command::new(tools.join("setup")).stdin(Stdio::null()).output().unwrap();
-        if !setup.status.success() {
-            let reason = String::from_utf8_lossy(&setup.stderr).into_owned();
-            assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no genuine Mesos: {reason}");
-            println!("SKIPPED: genuine Apache Mesos cannot be set up: {reason}");
+        if !genuine_is_here() {
             return None;
         }
         let run = tempfile::tempdir().unwrap();
@@ -170,6 +166,18 @@ impl Cluster {
     pub(crate) fn frameworks(&self) -> Vec<serde_json::Value> {
         self.state()["frameworks"].as_array().cloned().unwrap_or_default()
     }
+}
+
+/// Whether genuine Apache Mesos can be had; else a line is printed.
+pub(crate) fn genuine_is_here() -> bool {
+    let setup = home().join("tools/apache-mesos/setup");
+    let setup = Command::new(setup).stdin(Stdio::null()).output().unwrap();
+    if !setup.status.success() {
+        let reason = String::from_utf8_lossy(&setup.stderr).into_owned();
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no genuine Mesos: {reason}");
+        println!("SKIPPED: genuine Apache Mesos cannot be set up: {reason}");
+    }
+    setup.status.success()
 }
 
 impl Drop for Cluster {

@@ -1,15 +1,17 @@
-//! A tenth of `make soak SUITE=offers-real`: whole runs of an application in which something goes wrong.
+//! A tenth of `make soak SUITE=offers-real` and `SUITE=properties`: whole runs of an application in which something
+//! goes wrong, and what properties do.
 
 use std::process::Command;
 
+use crate::cluster::genuine_is_here;
 use crate::run::{home, out, script};
 
-/// Runs scenarios of `tools/offers/run.py` on our cluster.
-fn run(modes: &str, scenarios: &[&str]) {
+/// Runs scenarios of a program of `tools/offers`.
+fn run(program: &str, clusters: &str, modes: &str, scenarios: &[&str]) {
     let setup = script("tools/setup").output().unwrap();
     let output = Command::new(out(&setup).trim())
-        .arg(home().join("tools/offers/run.py"))
-        .args(["--clusters", "ours", "--modes", modes])
+        .arg(home().join("tools/offers").join(program))
+        .args(["--clusters", clusters, "--modes", modes])
         .args(scenarios)
         .output()
         .unwrap();
@@ -19,7 +21,7 @@ fn run(modes: &str, scenarios: &[&str]) {
 
 #[test]
 fn a_driver_cut_off_for_too_long_goes_on_as_another_framework() {
-    run("fine", &["removed"]);
+    run("run.py", "ours", "fine", &["removed"]);
 }
 
 #[test]
@@ -30,5 +32,17 @@ fn the_second_master_takes_over_in_mid_query() {
         println!("SKIPPED: ZooKeeper cannot be installed");
         return;
     }
-    run("coarse", &["kill-leader"]);
+    run("run.py", "ours", "coarse", &["kill-leader"]);
+}
+
+#[test]
+fn properties_reach_our_agents() {
+    run("properties.py", "ours", "coarse", &["program", "secrets"]);
+}
+
+#[test]
+fn properties_reach_genuine_agents() {
+    if genuine_is_here() {
+        run("properties.py", "genuine", "fine", &["program"]);
+    }
 }
