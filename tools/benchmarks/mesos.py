@@ -18,7 +18,7 @@ from clusters import KINDS, cpu_seconds, submit  # noqa: E402
 
 TASKS = 2000
 # Tasks of 100 ms in a round, and rounds of each mode, in turn: a breath of a busy machine hits both.
-BUSY_TASKS, BUSY_ROUNDS = 20, 15
+BUSY_TASKS, BUSY_ROUNDS = 40, 8
 # Two slots beside the fine-grained executor; each mode has an agent of its own.
 AGENTS = [
     [f"--resources=cpus:3;mem:4096;disk:4096;ports:[{first}-{first + 999}]", f"--attributes=mode:{mode}"]

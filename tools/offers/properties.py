@@ -10,6 +10,7 @@ secrets   secrets by value as variables; by name, and as files, where the agent 
 refusals  spark.mesos.rejectOfferDuration and its kin: how often an agent that does not fit is offered
 gpus      spark.mesos.gpus.max and spark.mesos.executor.gpus (ours only: genuine agents want the devices)
 sandbox   the driver's link to a sandbox, followed by Chromium to the executor's output (ours; genuine ones with WEBUI_DIR)
+shutdown  spark.mesos.coarse.shutdownTimeout: how long a driver waits for executors that do not end
 docker    image, volumes, parameters, port maps, networks, forcePullImage (ours only; as root)
 
 Prints one JSON line per run; fails if one is not as it should be.
@@ -20,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -261,6 +263,26 @@ def sandbox(cluster, mode, folder):
     return {"link": links[0]}
 
 
+def shutdown(cluster, mode, folder):
+    application = answered(cluster, mode, folder, ["spark.mesos.coarse.shutdownTimeout=4s", "spark.mesos.driver.failoverTimeout=0"])
+    stuck = executors_of(application.framework()["id"])
+    for pid in stuck:
+        os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    try:
+        application.stop()
+        took = time.monotonic() - started
+    finally:
+        for pid in stuck:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:  # the agent was quicker
+                pass
+    assert took >= 4, f"it waited for {took:.1f} s"
+    wait_for("the framework to be gone", lambda: not cluster.frameworks())
+    return {"waited": round(took, 1)}
+
+
 class Docker:
     """A daemon of our own with an image that has what the program needs, and the program on a volume."""
 
@@ -344,7 +366,7 @@ def docker(cluster, mode, folder):
 
 RUNS = {
     "program": program, "cache": cache, "secrets": secrets, "refusals": refusals, "gpus": gpus, "sandbox": sandbox,
-    "docker": docker,
+    "shutdown": shutdown, "docker": docker,
 }
 OURS_ONLY = {"gpus", "docker"}
 
