@@ -6,15 +6,18 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mesos_api::agent_protocol::Register;
+use mesos_api::agent_protocol::{Register, StatusUpdate, ToMaster};
 use mesos_api::offer::Operation;
 use mesos_api::scheduler::Call;
 use mesos_api::scheduler::call::{Accept, Subscribe, Type};
 use mesos_api::{
-    AgentInfo, CommandInfo, FrameworkInfo, MasterInfo, Resources, TaskInfo, WireFormat,
+    AgentInfo, CommandInfo, FrameworkInfo, MasterInfo, Resources, TaskInfo, TaskState, TaskStatus,
+    WireFormat,
 };
 use mesos_master::allocator::Allocator;
-use mesos_master::core::{Acls, Action, Event, LinkId, Master, RequestId, Settings, StreamId};
+use mesos_master::core::{
+    Acls, Action, Event, LinkId, Master, RequestId, Settings, Snapshot, StreamId,
+};
 
 const RESOURCES: &str = "cpus:16;mem:65536;disk:100000;ports:[31000-32000]";
 
@@ -185,6 +188,22 @@ fn large_cluster(agents: usize) -> (Master, f64) {
     (master, tasks as f64 / begun.elapsed().as_secs_f64())
 }
 
+/// The last task of each of the first agents is in another state.
+fn change(master: &mut Master, agents: u64, round: u32) {
+    for number in 0..agents {
+        let state = if u32::is_multiple_of(round, 2) { TaskState::Running } else { TaskState::Starting };
+        let status = TaskStatus {
+            task_id: format!("task-{number}-9").as_str().into(),
+            state: state.into(),
+            ..TaskStatus::default()
+        };
+        let update = StatusUpdate { framework_id: "M-0000".into(), status, latest_state: None };
+        let message = ToMaster { update: Some(update), ..ToMaster::default() };
+        let event = Event::AgentMessage { link: LinkId(number), message };
+        master.handle(event, Duration::from_secs(2000));
+    }
+}
+
 fn main() -> std::io::Result<()> {
     let rounds = || 0..9;
     report(
@@ -197,13 +216,28 @@ fn main() -> std::io::Result<()> {
         median(rounds().map(|_| revival()).collect()),
         "ms",
     )?;
-    let (master, rate) = large_cluster(10_000);
+    let (mut master, rate) = large_cluster(10_000);
     report("core_task_launches", rate, "1/s")?;
     let begun = Instant::now();
     let snapshot = master.snapshot();
     report("snapshot_10000_agents_100000_tasks", milliseconds(begun.elapsed()), "ms")?;
-    let begun = Instant::now();
-    let state = mesos_master::state_json(&snapshot);
-    report("state_10000_agents_100000_tasks", milliseconds(begun.elapsed()), "ms")?;
-    report("state_size", state.len() as f64 / 1e6, "MB")
+    let mut writer = mesos_master::StateWriter::default();
+    let mut write = |snapshot: &Snapshot| {
+        let begun = Instant::now();
+        let size: usize = writer.write(snapshot).iter().map(bytes::Bytes::len).sum();
+        (milliseconds(begun.elapsed()), size)
+    };
+    let (first, size) = write(&snapshot);
+    report("state_10000_agents_100000_tasks_at_first", first, "ms")?;
+    report("state_size", size as f64 / 1e6, "MB")?;
+    let (mut copied, mut written) = (Vec::new(), Vec::new());
+    for round in rounds() {
+        change(&mut master, 1000, round);
+        let begun = Instant::now();
+        let snapshot = master.snapshot();
+        copied.push(milliseconds(begun.elapsed()));
+        written.push(write(&snapshot).0);
+    }
+    report("snapshot_after_1000_agents_changed", median(copied), "ms")?;
+    report("state_after_1000_agents_changed", median(written), "ms")
 }

@@ -39,7 +39,7 @@ pub use explain::{AgentReason, FrameworkReasons, Reason};
 use registry::{Registry, Standing};
 pub use snapshot::{AgentView, DrainView, FrameworkView, LostAgentView, QuotaView, Snapshot};
 pub use state::OfferRecord;
-use state::{Agent, Drain, Framework, Unreachable};
+use state::{Agents, Drain, Framework, Unreachable};
 use timers::Timers;
 
 /// What the core has to know of its flags.
@@ -118,7 +118,7 @@ pub struct Master {
     /// Ids of removed frameworks, which may not come back.
     removed_frameworks: BTreeSet<FrameworkId>,
     streams: BTreeMap<StreamId, FrameworkId>,
-    agents: BTreeMap<AgentId, Agent>,
+    agents: Agents,
     links: BTreeMap<LinkId, AgentId>,
     /// Agents of an earlier master that did not return yet.
     recovered_agents: BTreeMap<AgentId, Unreachable>,
@@ -166,7 +166,7 @@ impl Master {
             completed_frameworks: VecDeque::new(),
             removed_frameworks: BTreeSet::new(),
             streams: BTreeMap::new(),
-            agents: BTreeMap::new(),
+            agents: Agents::default(),
             links: BTreeMap::new(),
             recovered_agents: BTreeMap::new(),
             unreachable_agents: BTreeMap::new(),
@@ -340,7 +340,7 @@ impl Master {
                 assert!(agent.is_some_and(|a| a.tasks.contains(&key)), "{task_id} is nowhere");
             }
         }
-        for (agent_id, agent) in &self.agents {
+        for (agent_id, agent) in self.agents.iter() {
             let of_offers = agent.offers.iter().filter_map(|offer| self.offers.get(offer));
             let offered = sum(of_offers.map(|offer| &offer.resources));
             assert!(same(&agent.offered, &offered), "{agent_id}: {} {offered}", agent.offered);
@@ -348,6 +348,9 @@ impl Master {
             all.add_all(&offered.unallocated());
             all.add_all(&agent.used.unallocated());
             let total = self.allocator.total(agent_id).cloned().unwrap_or_default();
+            let shown = agent.view.get();
+            let current = shown.is_none_or(|view| **view == self.agent_view(agent_id, agent));
+            assert!(current, "readers are shown an old {agent_id}");
             let sound = all.contains(&total) && (total.contains(&all) || agent.overcommitted);
             assert!(sound, "agent {agent_id} has {total}, but free, offered and used are {all}");
         }

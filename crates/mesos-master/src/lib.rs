@@ -13,8 +13,8 @@ mod shared;
 mod store;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesos_api::{Address, MasterInfo, master_info};
@@ -199,6 +199,7 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
         credentials,
         advertised,
         next_link: AtomicU64::new(0),
+        told: Mutex::default(),
         stopping: stopping.clone(),
         tasks: tasks.clone(),
     });
@@ -207,11 +208,17 @@ pub async fn start(options: MasterOptions) -> Result<MasterHandle, StartError> {
     Ok(MasterHandle { addr, info, stopping, tasks })
 }
 
-/// The document of `/state`, as a master with default options writes it.
-#[must_use]
-pub fn state_json(snapshot: &core::Snapshot) -> Vec<u8> {
-    let head = server::views::state_head(snapshot, &MasterOptions::default());
-    server::state::text(snapshot, head)
+/// Writes the documents of `/state` as a master with default options does, each by what it knows of the one
+/// before.
+#[derive(Debug, Default)]
+pub struct StateWriter(server::state::Told);
+
+impl StateWriter {
+    /// The document in pieces.
+    pub fn write(&mut self, snapshot: &core::Snapshot) -> Vec<bytes::Bytes> {
+        let head = server::views::state_head(snapshot, &MasterOptions::default());
+        self.0.state(snapshot, head).0
+    }
 }
 
 /// JSON, or a path or URL of a file with it.

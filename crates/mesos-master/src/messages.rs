@@ -24,7 +24,7 @@ pub(crate) fn state(snapshot: &Snapshot) -> GetState {
 pub(crate) fn agents(snapshot: &Snapshot) -> GetAgents {
     let recovered = snapshot.recovered_agents.iter();
     GetAgents {
-        agents: snapshot.agents.iter().map(agent_message).collect(),
+        agents: snapshot.agents.iter().map(|agent| agent_message(agent)).collect(),
         recovered_agents: recovered
             .map(|lost| AgentInfo { id: Some(lost.id.clone()), ..AgentInfo::clone(&lost.info) })
             .collect(),
@@ -67,7 +67,7 @@ fn offers(snapshot: &Snapshot, framework: &FrameworkView) -> Vec<Offer> {
 /// An agent by its id; they are sorted.
 pub(crate) fn agent<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a AgentView> {
     let found = snapshot.agents.binary_search_by(|agent| agent.id.value.as_str().cmp(id));
-    found.ok().map(|at| &snapshot.agents[at])
+    found.ok().map(|at| &*snapshot.agents[at])
 }
 
 /// Tasks by what is known of them.

@@ -4,6 +4,7 @@ mod agent_link;
 mod authenticate;
 mod endpoints;
 pub(crate) mod files;
+mod kept;
 mod operator_api;
 mod page;
 mod sandbox;
@@ -11,14 +12,14 @@ mod scheduler_api;
 pub(crate) mod state;
 pub(crate) mod views;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http::header::{ALLOW, LOCATION};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use mesos_http::Limits;
-pub(crate) use mesos_http::{Body, read_body, text, typed};
+pub(crate) use mesos_http::{Body, in_pieces, read_body, text, typed};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use crate::core::Snapshot;
 use crate::election::Leader;
 use crate::options::MasterOptions;
 use crate::service::{Input, ServiceHandle};
+use state::Told;
 
 /// What every request may need.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Server {
     /// `ip:port` told to others.
     pub(crate) advertised: std::net::SocketAddr,
     pub(crate) next_link: AtomicU64,
+    /// What was told of the state last.
+    pub(crate) told: Mutex<Told>,
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }

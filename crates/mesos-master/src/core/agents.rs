@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mesos_api::agent_protocol::{Ping, Refused, Register, Registered, ToAgent, ToMaster};
 use mesos_api::resource::AllocationInfo;
@@ -128,6 +128,7 @@ impl Master {
             offers: BTreeSet::new(),
             used: Resources::new(),
             offered: Resources::new(),
+            view: OnceLock::new(),
         };
         self.agents.insert(agent_id.clone(), entry);
         self.store_agent(agent_id);
@@ -330,9 +331,9 @@ impl Master {
             self.executor_message(&agent_id, message);
         }
         if message.pong.is_some()
-            && let Some(agent) = self.agents.get_mut(&agent_id)
+            && let Some(unanswered) = self.agents.unanswered_pings(&agent_id)
         {
-            agent.unanswered_pings = 0;
+            *unanswered = 0;
         }
         if message.unregister.is_some() {
             self.remove_agent(&agent_id, "the agent unregistered");
@@ -346,13 +347,15 @@ impl Master {
                 self.give_up_recovered(&agent_id);
                 continue;
             }
-            let Some(agent) = self.agents.get_mut(&agent_id) else { continue };
+            let Some(agent) = self.agents.get(&agent_id) else { continue };
             let silent = agent.unanswered_pings >= self.settings.max_agent_ping_timeouts;
             if agent.link.is_none() || silent {
                 self.mark_unreachable(&agent_id);
                 continue;
             }
-            agent.unanswered_pings += 1;
+            if let Some(unanswered) = self.agents.unanswered_pings(&agent_id) {
+                *unanswered += 1;
+            }
             self.agent_timers.set(agent_id.clone(), self.now + self.settings.agent_ping_timeout);
             self.tell_agent(&agent_id, ToAgent { ping: Some(Ping {}), ..ToAgent::default() });
         }

@@ -53,7 +53,7 @@ pub struct FrameworkView {
 }
 
 /// How far an agent is emptied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DrainView {
     /// How it is to be done.
     pub config: DrainConfig,
@@ -64,7 +64,7 @@ pub struct DrainView {
 }
 
 /// An agent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AgentView {
     /// Its id.
     pub id: AgentId,
@@ -123,8 +123,8 @@ pub struct Snapshot {
     pub started: Time,
     /// The moment.
     pub now: Time,
-    /// Admitted agents.
-    pub agents: Vec<AgentView>,
+    /// Admitted agents; one that did not change is the same as in the snapshot before.
+    pub agents: Vec<Arc<AgentView>>,
     /// Agents that did not return since the master started.
     pub recovered_agents: Vec<LostAgentView>,
     /// Agents that stopped answering.
@@ -164,7 +164,7 @@ impl Master {
             master_info: self.settings.master_info.clone(),
             started: self.started,
             now: self.now,
-            agents: self.agents.iter().map(|(id, agent)| self.agent_view(id, agent)).collect(),
+            agents: self.agents.iter().map(|(id, agent)| self.shared_view(id, agent)).collect(),
             recovered_agents: lost_views(&self.recovered_agents),
             unreachable_agents: lost_views(&self.unreachable_agents),
             frameworks,
@@ -189,6 +189,11 @@ impl Master {
         let held = config.limits.keys();
         let held = held.map(|name| (name.clone(), self.allocator.held_by_role(role, name)));
         QuotaView { config: config.clone(), held: held.collect() }
+    }
+
+    /// The view of an agent, made anew only after a change.
+    fn shared_view(&self, id: &AgentId, agent: &Agent) -> Arc<AgentView> {
+        Arc::clone(agent.view.get_or_init(|| Arc::new(self.agent_view(id, agent))))
     }
 
     pub(super) fn agent_view(&self, id: &AgentId, agent: &Agent) -> AgentView {

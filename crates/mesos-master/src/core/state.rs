@@ -1,8 +1,10 @@
 //! What the master remembers of frameworks, agents, tasks and offers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use mesos_api::scheduler::OfferConstraints;
 use mesos_api::{
     AgentId, AgentInfo, DrainConfig, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo,
@@ -10,6 +12,7 @@ use mesos_api::{
 };
 
 use super::event::{LinkId, StreamId};
+use super::snapshot::AgentView;
 use crate::allocator::Time;
 
 /// Statuses kept of a task for the endpoints; the last ones matter.
@@ -21,8 +24,8 @@ pub(super) struct TaskRecord {
     pub(super) task: Arc<Task>,
     /// As allocated to the role; empty once they were given back.
     pub(super) resources: Resources,
-    /// The latest update, until its acknowledgement.
-    pub(super) unacknowledged: Option<TaskStatus>,
+    /// The latest update, until its acknowledgement; most tasks have none.
+    pub(super) unacknowledged: Option<Box<TaskStatus>>,
     /// A kill the agent has not heard of, because it was away.
     pub(super) kill: Option<Option<KillPolicy>>,
 }
@@ -39,7 +42,9 @@ impl TaskRecord {
             task.state = latest.into();
         }
         task.status_update_state = Some(status.state);
-        task.status_update_uuid.clone_from(&status.uuid);
+        // Copied, since it is a part of the whole record that brought it.
+        let uuid = status.uuid.as_deref().map(Bytes::copy_from_slice);
+        task.status_update_uuid.clone_from(&uuid);
         if task.executor_id.is_none() {
             task.executor_id.clone_from(&status.executor_id);
         }
@@ -47,7 +52,8 @@ impl TaskRecord {
         if task.statuses.last().is_some_and(|last| last.state == status.state) {
             task.statuses.pop();
         }
-        task.statuses.push(TaskStatus { data: None, ..status.clone() });
+        task.statuses.reserve_exact(1);
+        task.statuses.push(TaskStatus { data: None, uuid, ..status.clone() });
         if task.statuses.len() > MAXIMUM_STATUSES {
             task.statuses.remove(0);
         }
@@ -140,6 +146,41 @@ pub(super) struct Agent {
     pub(super) used: Resources,
     /// Held by offers.
     pub(super) offered: Resources,
+    /// What readers are shown, as long as nothing of it changes; [`Agents`] sees to that.
+    pub(super) view: OnceLock<Arc<AgentView>>,
+}
+
+/// Agents by id. Whoever may change one takes back what readers were shown of it.
+#[derive(Debug, Default)]
+pub(super) struct Agents(BTreeMap<AgentId, Agent>);
+
+impl Deref for Agents {
+    type Target = BTreeMap<AgentId, Agent>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Agents {
+    pub(super) fn get_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
+        let agent = self.0.get_mut(id)?;
+        agent.view.take();
+        Some(agent)
+    }
+
+    /// Pings an agent has not answered: no reader is shown them.
+    pub(super) fn unanswered_pings(&mut self, id: &AgentId) -> Option<&mut u32> {
+        self.0.get_mut(id).map(|agent| &mut agent.unanswered_pings)
+    }
+
+    pub(super) fn insert(&mut self, id: AgentId, agent: Agent) {
+        self.0.insert(id, agent);
+    }
+
+    pub(super) fn remove(&mut self, id: &AgentId) -> Option<Agent> {
+        self.0.remove(id)
+    }
 }
 
 impl Agent {

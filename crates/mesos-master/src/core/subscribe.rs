@@ -185,7 +185,7 @@ impl Master {
         let pending: Vec<_> =
             framework.tasks.values().filter_map(|record| record.unacknowledged.clone()).collect();
         for status in pending {
-            self.send_status(id, status);
+            self.send_status(id, *status);
         }
     }
 

@@ -76,7 +76,7 @@ impl Master {
         match framework.tasks.get_mut(&status.task_id) {
             Some(record) if record.task.agent_id == *agent_id => {
                 record.note(&status, latest);
-                record.unacknowledged = status.uuid.is_some().then(|| status.clone());
+                record.unacknowledged = status.uuid.is_some().then(|| Box::new(status.clone()));
                 let ended = record.state().is_terminal();
                 let (task_id, state) = (status.task_id.clone(), record.task.state());
                 self.publish_task_updated(&framework_id, &status, state);

@@ -22,8 +22,15 @@ use crate::service::{Input, OUTPUT_QUEUE};
 /// An agent introduces itself at once; who does not is somebody else.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes read at once.
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes read at once. There may be ten thousand agents, most of which say little at a time.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// What an agent says, record by record.
+struct Heard<R> {
+    reader: R,
+    decoder: Decoder,
+    buffer: Box<[u8; READ_BUFFER]>,
+}
 
 pub(super) fn handle(mut request: Request<Incoming>, server: &Arc<Server>) -> Response<Body> {
     let asked = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
@@ -49,9 +56,10 @@ pub(super) fn handle(mut request: Request<Incoming>, server: &Arc<Server>) -> Re
 }
 
 async fn run(socket: impl AsyncRead + AsyncWrite + Unpin + Send, server: &Arc<Server>) {
-    let (mut reader, mut writer) = tokio::io::split(socket);
-    let mut decoder = Decoder::default();
-    let first = tokio::time::timeout(REGISTER_TIMEOUT, next(&mut reader, &mut decoder)).await;
+    let (reader, mut writer) = tokio::io::split(socket);
+    let buffer = Box::new([0; READ_BUFFER]);
+    let mut heard = Heard { reader, decoder: Decoder::default(), buffer };
+    let first = tokio::time::timeout(REGISTER_TIMEOUT, heard.next()).await;
     let Ok(Some(ToMaster { register: Some(register), .. })) = first else {
         tracing::warn!("a connection of an agent did not begin with its registration");
         return;
@@ -65,7 +73,7 @@ async fn run(socket: impl AsyncRead + AsyncWrite + Unpin + Send, server: &Arc<Se
     let (records, mut outgoing) = mpsc::channel::<Bytes>(OUTPUT_QUEUE);
     register_agent(link, register, records, server).await;
     let reading = async {
-        while let Some(message) = next(&mut reader, &mut decoder).await {
+        while let Some(message) = heard.next().await {
             server.service.send(Input::AgentMessage(link, message)).await;
         }
     };
@@ -103,27 +111,28 @@ fn refusal() -> Bytes {
     mesos_api::recordio::encode_message(&message)
 }
 
-/// The next message; `None` at the end or at what is none.
-async fn next(reader: &mut (impl AsyncRead + Unpin), decoder: &mut Decoder) -> Option<ToMaster> {
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        match decoder.next_record() {
-            Ok(Some(record)) => match ToMaster::decode(record) {
-                Ok(message) => return Some(message),
+impl<R: AsyncRead + Unpin> Heard<R> {
+    /// The next message; `None` at the end or at what is none.
+    async fn next(&mut self) -> Option<ToMaster> {
+        loop {
+            match self.decoder.next_record() {
+                Ok(Some(record)) => match ToMaster::decode(record) {
+                    Ok(message) => return Some(message),
+                    Err(error) => {
+                        tracing::warn!(%error, "an agent sent what is no message");
+                        return None;
+                    }
+                },
+                Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "an agent sent what is no message");
+                    tracing::warn!(%error, "an agent sent what is no record");
                     return None;
                 }
-            },
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, "an agent sent what is no record");
-                return None;
             }
-        }
-        match reader.read(&mut buffer).await {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => decoder.push(&buffer[..read]),
+            match self.reader.read(&mut self.buffer[..]).await {
+                Ok(0) | Err(_) => return None,
+                Ok(read) => self.decoder.push(&self.buffer[..read]),
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The endpoints of the older kind: JSON documents made of a snapshot.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -11,9 +12,12 @@ use mesos_api::{AgentId, FrameworkId, Resources, WeightInfo, WireFormat};
 use serde_json::{Value, json};
 
 use super::operator_api::operate;
-use super::{Body, Server, files, method_not_allowed, read_body, state, text, typed, views};
+use super::{Body, Server, files, in_pieces, method_not_allowed, read_body, text, typed, views};
 use crate::core::{Operation, Snapshot};
 use crate::service::Input;
+
+/// Who polls `/state` asks again within this time.
+const STATE_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Tasks in one answer of `/tasks`, if no limit is asked for.
 const DEFAULT_TASK_LIMIT: usize = 100;
@@ -47,23 +51,24 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
                 tokio::task::spawn_blocking(move || document(&path, &snapshot, &query, &server));
             match made.await {
                 Ok(Document::Tree(answer)) => answer,
-                Ok(Document::Text(answer)) => return wrapped(&answer, wrapper.as_deref()),
+                Ok(Document::Pieces(answer)) => return wrapped(answer, wrapper.as_deref()),
                 Err(_) => return text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping"),
             }
         }
         _ => return text(StatusCode::NOT_FOUND, "Not found"),
     };
-    wrapped(answer.to_string().as_bytes(), query.get("jsonp").map(String::as_str))
+    wrapped(vec![answer.to_string().into()], query.get("jsonp").map(String::as_str))
 }
 
 /// JSON, or a call of a function with it.
-fn wrapped(json: &[u8], function: Option<&str>) -> Response<Body> {
+fn wrapped(mut json: Vec<Bytes>, function: Option<&str>) -> Response<Body> {
     match function {
-        None => typed(StatusCode::OK, "application/json", Bytes::copy_from_slice(json)),
+        None => in_pieces(StatusCode::OK, "application/json", json),
         // Only a plain name may become code in a page.
         Some(name) if name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)) => {
-            let call = [name.as_bytes(), b"(", json, b");"].concat();
-            typed(StatusCode::OK, "text/javascript", call)
+            json.insert(0, format!("{name}(").into());
+            json.push(Bytes::from_static(b");"));
+            in_pieces(StatusCode::OK, "text/javascript", json)
         }
         Some(_) => text(StatusCode::BAD_REQUEST, "jsonp takes the name of a function"),
     }
@@ -72,7 +77,25 @@ fn wrapped(json: &[u8], function: Option<&str>) -> Response<Body> {
 /// An answer as a tree, or written already because it is large.
 enum Document {
     Tree(Value),
-    Text(Vec<u8>),
+    Pieces(Vec<Bytes>),
+}
+
+/// `/state` in pieces. What it knows of earlier answers is forgotten when nobody asks for a while.
+fn state(snapshot: &Snapshot, server: &Arc<Server>) -> Vec<Bytes> {
+    let head = views::state_head(snapshot, &server.options);
+    let mut told = server.told.lock().unwrap_or_else(PoisonError::into_inner);
+    let (pieces, question) = told.state(snapshot, head);
+    drop(told);
+    let own = Arc::clone(server);
+    server.tasks.spawn(async move {
+        tokio::select! {
+            () = own.stopping.cancelled() => {}
+            () = tokio::time::sleep(STATE_PATIENCE) => {
+                own.told.lock().unwrap_or_else(PoisonError::into_inner).forget_after(question);
+            }
+        }
+    });
+    pieces
 }
 
 /// `/explain?framework=ID`, or of all frameworks.
@@ -156,18 +179,15 @@ fn document(
     path: &str,
     snapshot: &Snapshot,
     query: &BTreeMap<String, String>,
-    server: &Server,
+    server: &Arc<Server>,
 ) -> Document {
     Document::Tree(match path {
-        "/state" => {
-            let head = views::state_head(snapshot, &server.options);
-            return Document::Text(state::text(snapshot, head));
-        }
+        "/state" => return Document::Pieces(state(snapshot, server)),
         "/slaves" => {
             let wanted = query.get("slave_id").or(query.get("agent_id"));
             let agents =
                 snapshot.agents.iter().filter(|a| wanted.is_none_or(|id| a.id.value == *id));
-            json!({ "slaves": agents.map(views::agent).collect::<Vec<_>>(), "recovered_slaves": [] })
+            json!({ "slaves": agents.map(|agent| views::agent(agent)).collect::<Vec<_>>(), "recovered_slaves": [] })
         }
         "/frameworks" => {
             let wanted = query.get("framework_id");

@@ -12,8 +12,7 @@ use super::Server;
 use super::state::{AgentJson, FrameworkJson, Sums, TaskJson};
 use crate::core::publish::AGENT_CAPABILITIES;
 use crate::core::{
-    AgentView, DrainView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Reason,
-    Snapshot,
+    AgentView, DrainView, FrameworkReasons, FrameworkView, LostAgentView, Reason, Snapshot,
 };
 use crate::options::MasterOptions;
 
@@ -180,7 +179,7 @@ pub(super) fn framework(framework: &FrameworkView) -> Value {
     serde_json::to_value(FrameworkJson(framework)).unwrap_or_default()
 }
 
-/// A framework but for its tasks.
+/// A framework but for its offers and tasks.
 pub(super) fn framework_head(framework: &FrameworkView) -> Map<String, Value> {
     let info = &framework.info;
     let mut sum = framework.used.clone();
@@ -217,7 +216,6 @@ pub(super) fn framework_head(framework: &FrameworkView) -> Map<String, Value> {
     if let Some(labels) = &info.labels {
         view["labels"] = labels.to_json()["labels"].take();
     }
-    view["offers"] = framework.offers.iter().map(|record| offer(record)).collect();
     view["executors"] = framework
         .executors
         .iter()
@@ -237,16 +235,6 @@ pub(super) fn framework_head(framework: &FrameworkView) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
-}
-
-fn offer(offer: &OfferRecord) -> Value {
-    json!({
-        "id": offer.id.value,
-        "framework_id": offer.framework_id.value,
-        "slave_id": offer.agent_id.value,
-        "resources": resources(&offer.resources),
-        "allocation_info": { "role": offer.role },
-    })
 }
 
 pub(super) fn roles(snapshot: &Snapshot) -> Value {

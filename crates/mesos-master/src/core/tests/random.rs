@@ -193,8 +193,14 @@ proptest! {
     ) {
         let mut world = World::new();
         let mut outside = Outside::default();
+        let mut writer = crate::StateWriter::default();
         for step in steps {
             world.step(&mut outside, step);
+            // What was written before and what is written anew come to the same.
+            let snapshot = world.master.snapshot();
+            let told = writer.write(&snapshot).concat();
+            prop_assert_eq!(&told, &crate::StateWriter::default().write(&snapshot).concat());
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&told).is_ok());
         }
         // Once every framework is gone, everything is free.
         let ids: Vec<_> = world.master.frameworks.keys().cloned().collect();
