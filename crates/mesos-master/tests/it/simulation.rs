@@ -84,6 +84,8 @@ struct FrameworkModel {
     /// The latest state heard of each task.
     known: BTreeMap<TaskId, TaskState>,
     wanted_killed: BTreeSet<TaskId>,
+    /// Tasks whose state was asked for on this stream, if only by KILL, and not answered yet.
+    asked: BTreeSet<TaskId>,
     agents: BTreeMap<TaskId, AgentId>,
 }
 
@@ -109,6 +111,8 @@ pub(crate) struct Simulation {
     pub(crate) launched: u64,
     /// Things that went wrong on purpose.
     pub(crate) faults: u64,
+    /// What happened, line by line, if it is wanted: who looks into a seed that breaks wants it.
+    pub(crate) trace: Option<Vec<String>>,
 }
 
 fn settings(master: u64) -> Settings {
@@ -151,6 +155,7 @@ impl Simulation {
             broken: None,
             launched: 0,
             faults: 0,
+            trace: None,
         };
         for agent in 0..AGENTS {
             simulation.later(50, Step::Connect(agent));
@@ -187,6 +192,12 @@ impl Simulation {
         }
         if self.broken.is_none() {
             self.check_end();
+        }
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:9.3} {}", self.now.as_secs_f64(), line()));
         }
     }
 
@@ -239,6 +250,9 @@ impl Simulation {
                 Action::Send { stream, event } => {
                     let Some(number) = number_of(&stream.0) else { continue };
                     let name = stream.0.clone();
+                    if let Some(update) = &event.update {
+                        self.note(|| format!("the master tells {number} {}", said(&update.status)));
+                    }
                     self.send(&name, Time::ZERO, Step::ToFramework(number, stream, event));
                 }
                 Action::CloseStream { stream } => {
@@ -269,7 +283,16 @@ impl Simulation {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::ToMaster(event) => self.handle(event),
+            Step::ToMaster(event) => {
+                if let Event::Call { call, .. } = &event
+                    && let Some(reconcile) = &call.reconcile
+                {
+                    let tasks: Vec<_> = reconcile.tasks.iter().map(|t| &t.task_id.value).collect();
+                    let asker = call.framework_id.clone().unwrap_or_default();
+                    self.note(|| format!("{asker}'s question of {tasks:?} arrives"));
+                }
+                self.handle(event);
+            }
             Step::ToAgent(agent, link, message) => {
                 if self.agents[agent].link == Some(link) {
                     self.agent_hears(agent, message);
@@ -320,7 +343,16 @@ impl Simulation {
         self.faults += 1;
         let agent = self.random.random_range(0..AGENTS);
         let framework = self.random.random_range(0..FRAMEWORKS);
-        match self.random.random_range(0..100) {
+        let kind = self.random.random_range(0..100);
+        self.note(|| match kind {
+            0..30 => format!("the link of agent {agent} breaks"),
+            30..50 => format!("the stream of framework {framework} breaks"),
+            50..70 => format!("agent {agent} is cut off for a while"),
+            70..85 => format!("agent {agent} crashes"),
+            85..93 => "the master is started anew".to_owned(),
+            _ => format!("framework {framework} kills something"),
+        });
+        match kind {
             0..30 => self.break_link(agent),
             30..50 => self.break_stream(framework),
             50..70 => {
@@ -390,6 +422,7 @@ impl Simulation {
         let live = self.frameworks[framework].known.iter().find(|(_, state)| !is_over(**state));
         let Some(task_id) = live.map(|(id, _)| id.clone()) else { return };
         self.frameworks[framework].wanted_killed.insert(task_id.clone());
+        self.frameworks[framework].asked.insert(task_id.clone());
         let kill = Some(call::Kill { task_id, ..call::Kill::default() });
         self.call(framework, Call { r#type: Some(Type::Kill.into()), kill, ..Call::default() });
     }
@@ -400,6 +433,8 @@ impl Simulation {
         }
         self.next_name += 1;
         let link = LinkId(self.next_name * AGENTS as u64 + agent as u64);
+        let own = self.agents[agent].id.clone();
+        self.note(|| format!("agent {agent}, known to itself as {own:?}, connects"));
         let model = &mut self.agents[agent];
         model.link = Some(link);
         let resources =
@@ -433,6 +468,7 @@ impl Simulation {
         self.next_name += 1;
         let stream = StreamId(format!("{framework}:{}", self.next_name));
         self.frameworks[framework].stream = Some(stream.clone());
+        self.frameworks[framework].asked.clear();
         let mut capabilities = vec![CapabilityType::TaskKillingState.into()];
         if framework != 0 {
             capabilities.push(CapabilityType::PartitionAware.into());
@@ -454,6 +490,7 @@ impl Simulation {
 
     fn agent_hears(&mut self, agent: usize, message: ToAgent) {
         if let Some(registered) = message.registered {
+            self.note(|| format!("agent {agent} hears that it is {}", registered.agent_id));
             self.agents[agent].id = Some(registered.agent_id);
         }
         if message.ping.is_some() {
@@ -485,6 +522,7 @@ impl Simulation {
         let RunTask { framework, task } = run;
         let Some(id) = framework.id.clone() else { return };
         let key = (id.clone(), task.task_id.clone());
+        self.note(|| format!("agent {agent} runs {} as {}", task.task_id, task.agent_id));
         let running = Running {
             task: Task {
                 name: task.name.clone(),
@@ -515,6 +553,10 @@ impl Simulation {
         let Some(running) = self.agents[agent].tasks.get_mut(&key) else { return };
         if running.task.state().is_terminal() {
             return;
+        }
+        if let Some(trace) = &mut self.trace {
+            let now = self.now.as_secs_f64();
+            trace.push(format!("{now:9.3} {task_id} of agent {agent} is {state} in truth"));
         }
         running.task.state = state.into();
         running.pending.push_back(TaskStatus {
@@ -558,6 +600,7 @@ impl Simulation {
             self.answer(framework, offer);
         }
         if let Some(update) = event.update {
+            self.note(|| format!("{framework} hears {}", said(&update.status)));
             self.update(framework, update.status);
         }
         if let Some(error) = event.error.filter(|e| e.message != "Framework failed over") {
@@ -606,10 +649,12 @@ impl Simulation {
 
     fn update(&mut self, framework: usize, status: TaskStatus) {
         let state = status.state();
-        let known = self.frameworks[framework].known.get(&status.task_id);
-        if state == TaskState::UnknownTask && known.is_some_and(|known| is_over(*known)) {
-            // An answer to a question that was on its way when the end was told: by then the master has
-            // forgotten the task and its agent. That brings nothing back.
+        let model = &mut self.frameworks[framework];
+        let asked = status.uuid.is_none() && model.asked.remove(&status.task_id);
+        let over = model.known.get(&status.task_id).is_some_and(|known| is_over(*known));
+        if state == TaskState::UnknownTask && over && asked {
+            // A question was under way when the end was told, or a KILL, which is one where the master knows no
+            // such task: its launch was refused, say. Apache Mesos answers so too, and it brings nothing back.
             return;
         }
         let old = self.frameworks[framework].known.insert(status.task_id.clone(), state);
@@ -643,7 +688,9 @@ impl Simulation {
                 agent_id: model.agents.get(task_id).cloned(),
             })
             .collect();
+        let asked: BTreeSet<_> = tasks.iter().map(|task| task.task_id.clone()).collect();
         if !tasks.is_empty() {
+            self.frameworks[framework].asked.extend(asked);
             let reconcile = Some(call::Reconcile { tasks });
             let r#type = Some(Type::Reconcile.into());
             self.call(framework, Call { r#type, reconcile, ..Call::default() });
@@ -704,6 +751,12 @@ impl Simulation {
 
 fn is_over(state: TaskState) -> bool {
     state.is_terminal()
+}
+
+/// An update in short.
+fn said(status: &TaskStatus) -> String {
+    let why = status.reason.map_or(String::new(), |_| format!(", {:?}", status.reason()));
+    format!("{} is {}{why}: {}", status.task_id, status.state(), status.message())
 }
 
 fn number_of(stream: &str) -> Option<usize> {
