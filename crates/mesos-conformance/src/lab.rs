@@ -1,6 +1,6 @@
 //! What a check works with: a cluster, and frameworks on it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -195,6 +195,7 @@ impl Lab {
             offers: Vec::new(),
             acknowledge: profile.acknowledge,
             program: self.program(),
+            asked: 0,
         })
     }
 
@@ -277,6 +278,8 @@ pub struct Framework {
     backlog: VecDeque<SchedulerEvent>,
     acknowledge: bool,
     program: PathBuf,
+    /// Questions of [`Framework::settle`].
+    asked: u64,
 }
 
 impl Framework {
@@ -408,6 +411,31 @@ impl Framework {
         self.offers.clear();
         self.backlog.retain(|event| !matches!(event, SchedulerEvent::Offers(_)));
         self.never(what, span, |event| matches!(event, SchedulerEvent::Offers(_))).await
+    }
+
+    /// Waits until the master has done all that was called before: it answers a question in their order.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn settle(&mut self) -> Result<()> {
+        self.asked += 1;
+        let nobody = format!("settle-{}", self.asked);
+        self.handle.reconcile(vec![(TaskId::from(nobody.as_str()), None)]);
+        self.update(&nobody).await.map(drop)
+    }
+
+    /// Waits for offers of so many agents, and declines them all.
+    ///
+    /// # Errors
+    /// When they do not come.
+    pub async fn decline_agents(&mut self, agents: usize, refuse_seconds: f64) -> Result<()> {
+        let mut held: Vec<Offer> = Vec::new();
+        while held.iter().map(|offer| &offer.agent_id).collect::<BTreeSet<_>>().len() < agents {
+            held.push(self.offer().await?);
+        }
+        let ids = held.into_iter().map(|offer| offer.id).collect();
+        self.handle.decline(ids, Some(refuse_seconds));
+        self.settle().await
     }
 
     /// Declines what is at hand.

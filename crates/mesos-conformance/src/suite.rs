@@ -99,6 +99,9 @@ macro_rules! check {
 
 /// One agent, and a cluster that may be hurt.
 const ONE: Spec = Spec { master: &[], agents: &[&["--resources=cpus:2;mem:1024"]], masters: 1 };
+/// The same, with patience for an agent that is silent for a moment.
+const PATIENT: Spec =
+    Spec { master: &["--agent_ping_timeout=3secs", "--max_agent_ping_timeouts=4"], ..ONE };
 /// The same with two masters and ZooKeeper.
 const TWO_MASTERS: Spec = Spec { masters: 2, ..ONE };
 /// Reserved for `owner`: half of it.
@@ -107,9 +110,9 @@ const RESERVED: Spec = Spec {
     agents: &[&["--resources=cpus:1;mem:512;cpus(owner):1;mem(owner):512"]],
     masters: 1,
 };
-/// Offers are taken back after a second.
+/// Offers are taken back after a while, in which a loaded machine can answer one.
 const TIMEOUT: Spec = Spec {
-    master: &["--offer_timeout=1secs"],
+    master: &["--offer_timeout=3secs"],
     agents: &[&["--resources=cpus:2;mem:1024"]],
     masters: 1,
 };
@@ -405,7 +408,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         title: "An agent that was silent for less than the limit is not missed.",
         origin: "partition_tests: SpuriousSlaveReregistration",
         standing: BOTH,
-        checks: &[check!(partitions::short_silence, Slow, own ONE)],
+        checks: &[check!(partitions::short_silence, Slow, own PATIENT)],
         notes: &[],
     },
     Behaviour {
@@ -420,14 +423,18 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
     Behaviour {
         number: 35,
-        title: "After a master's failover: frameworks not back yet are shown as recovered with their tasks, their executors take tasks again; no id is given twice.",
+        title: "After a master's failover: frameworks not back yet are shown as recovered with their tasks, their executors take tasks again; no id is given twice; weights and limits of roles are what they were, also with another master.",
         origin: "master_tests: RecoveredSlaveReregisters, RecoveredFramework, MasterFailoverLongLivedExecutor, DuplicatedSlaveIdWhenSlaveReregister",
         standing: BOTH,
         checks: &[
             check!(failover::recovered_framework, Slow, own ONE),
             check!(failover::fresh_ids, Slow, own ONE),
+            check!(failover::registry, Slow, own ONE),
+            check!(failover::registry_of_two, Slow, own TWO_MASTERS),
         ],
-        notes: &[],
+        notes: &[
+            "With several masters Apache Mesos keeps the registry in a log that they replicate among them; ours keep it in ZooKeeper beside the word who leads, and each a copy on its disk.",
+        ],
     },
     Behaviour {
         number: 36,

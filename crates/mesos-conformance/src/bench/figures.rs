@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use super::milliseconds;
 use super::null_agents::{LASTING, NullAgents};
 use crate::lab::{Lab, Profile, amount, command_task, scalar};
-use crate::wire;
 
 /// Nothing here takes that long between two events.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -195,18 +194,63 @@ pub(super) async fn fill_cluster(
     Ok((handle, events))
 }
 
-/// Asks for `/state` so often until aborted; each answer's wait, and the size of the last.
-async fn poll_state(
-    master: MasterAddress,
-    interval: Duration,
-    waits: mpsc::UnboundedSender<(Duration, usize)>,
-) -> Result<()> {
-    loop {
-        let started = Instant::now();
-        let answer = wire::open(&master, "GET", "/state", &[], "").await?.whole().await?;
-        ensure!(answer.status == 200, "{}", answer.status);
-        waits.send((started.elapsed(), answer.text.len()))?;
-        tokio::time::sleep(interval.saturating_sub(started.elapsed())).await;
+/// Asks for `/state` once, as cheaply as that can be done: the answer is read and counted, not kept.
+fn ask_for_state(master: &MasterAddress) -> Result<(Duration, usize)> {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let started = Instant::now();
+    let mut socket = std::net::TcpStream::connect((master.host.as_str(), master.port))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    write!(socket, "GET /state HTTP/1.1\r\nHost: {master}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = BufReader::with_capacity(256 * 1024, socket);
+    let (mut head, mut line) = (Vec::new(), String::new());
+    while answer.read_line(&mut line)? > 2 {
+        head.push(std::mem::take(&mut line).to_lowercase());
+    }
+    ensure!(head.first().is_some_and(|line| line.contains(" 200 ")), "{head:?}");
+    let length = head.iter().find_map(|line| line.strip_prefix("content-length:"));
+    let length: usize = length.context("no content-length")?.trim().parse()?;
+    let mut buffer = vec![0; 256 * 1024];
+    let (mut read, mut last) = (0, 0);
+    while read < length {
+        let more = answer.read(&mut buffer)?;
+        ensure!(more > 0, "the answer ends after {read} of {length} bytes");
+        (read, last) = (read + more, buffer[more - 1]);
+    }
+    ensure!(last == b'}', "the answer ends with {last}");
+    Ok((started.elapsed(), length))
+}
+
+/// Polls on a thread of its own, as another program would, until dropped.
+struct Poller {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Result<()>>,
+}
+
+impl Poller {
+    fn start(
+        master: MasterAddress,
+        interval: Duration,
+        waits: std::sync::mpsc::Sender<(Duration, usize)>,
+    ) -> Self {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            loop {
+                let told = ask_for_state(&master)?;
+                waits.send(told)?;
+                let pause = interval.saturating_sub(told.0);
+                if stopped.recv_timeout(pause) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    return Ok(());
+                }
+            }
+        });
+        Self { stop, thread }
+    }
+
+    /// What went wrong, if anything did.
+    async fn end(self) -> Result<()> {
+        drop(self.stop);
+        let ended = tokio::task::spawn_blocking(|| self.thread.join()).await?;
+        ended.unwrap_or_else(|_| bail!("the poller panicked"))
     }
 }
 
@@ -221,13 +265,16 @@ pub async fn state_under_load(
     interval: Duration,
 ) -> Result<Value> {
     let (full, _events) = fill_cluster(master, tasks).await?;
-    let (sender, mut polled) = mpsc::unbounded_channel();
+    let (sender, polled) = std::sync::mpsc::channel();
+    // Who polls asks once for the first time, when nothing is known of earlier answers.
+    let asked = master.clone();
+    let first = tokio::task::spawn_blocking(move || ask_for_state(&asked)).await??;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         alone.push(launch_rate(master, span, 8).await?["launches_per_second"].clone());
-        let poller = tokio::spawn(poll_state(master.clone(), interval, sender.clone()));
+        let poller = Poller::start(master.clone(), interval, sender.clone());
         let told = launch_rate(master, span, 8).await;
-        poller.abort();
+        poller.end().await?;
         beside.push(told?["launches_per_second"].clone());
     }
     let (mut waits, mut bytes) = (Vec::new(), 0);
@@ -241,6 +288,7 @@ pub async fn state_under_load(
     let mut told = milliseconds(&mut waits);
     told["tasks"] = json!(tasks);
     told["bytes"] = json!(bytes);
+    told["first"] = milliseconds(&mut [first.0])["max"].clone();
     told["launches_kept"] = json!((sum(&beside) / sum(&alone) * 1000.0).round() / 1000.0);
     told["launches_alone"] = json!(alone);
     told["launches_polled"] = json!(beside);

@@ -197,6 +197,16 @@ async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
     }))
 }
 
+/// What polling `/state` leaves of the launches, as a figure of its own.
+fn kept(state: &Value) -> Value {
+    let mut line = state.clone();
+    line["figure"] = json!("launches kept while /state is polled every 5 s, ours");
+    line["value"] = state["result"]["launches_kept"].clone();
+    line["unit"] = json!("of the rate");
+    line["limit"] = json!(0.9);
+    line
+}
+
 /// Of the last minute.
 fn load() -> Result<f64> {
     let text = std::fs::read_to_string("/proc/loadavg")?;
@@ -222,7 +232,12 @@ async fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for figure in arguments.figures.clone() {
         match measure(&arguments, figure).await {
-            Ok(line) => println!("{line}"),
+            Ok(line) => {
+                println!("{line}");
+                if figure == Figure::State {
+                    println!("{}", kept(&line));
+                }
+            }
             Err(error) => {
                 eprintln!("error: {figure:?}: {error:#}");
                 code = ExitCode::FAILURE;

@@ -11,6 +11,9 @@ use crate::wire;
 
 const A_WHILE: Duration = Duration::from_millis(700);
 
+/// Ours lets others go first for a second after an offer that was not used.
+const FORGIVEN: Duration = Duration::from_millis(1500);
+
 fn in_role(role: &'static str) -> Profile {
     Profile::with_roles(&[role])
 }
@@ -75,17 +78,26 @@ pub async fn weights(lab: &mut Lab) -> Result<()> {
     let held = heavy.offer().await?;
     light.handle.revive(Vec::new());
     light.no_offers("heavy holds the rest", A_WHILE).await?;
-    heavy.handle.decline(vec![held.id], Some(2.0));
+    heavy.handle.decline(vec![held.id], Some(3600.0));
     let offer = light.offer().await?;
     light.accept(&[&offer], vec![part("quarter", &offer, 0.25)], 3600.0);
     light.reaches("quarter", TaskState::Running).await?;
-    // The filter of heavy ends; the last quarter is heavy's, although it has more.
-    light.handle.revive(Vec::new());
-    heavy.handle.revive(Vec::new());
+    // While a third has the last quarter, both want it again; when it is given back, it is heavy's, although
+    // heavy has more.
+    let mut third = lab.framework(in_role("third")).await?;
+    let held = third.offer().await?;
+    for framework in [&mut heavy, &mut light] {
+        framework.handle.revive(Vec::new());
+        framework.settle().await?;
+    }
+    tokio::time::sleep(FORGIVEN).await;
+    third.handle.decline(vec![held.id], Some(3600.0));
     let offer = heavy.offer().await?;
     ensure!((amount(&offer.resources, "cpus") - cpus / 4.0).abs() < 1e-6, "{offer:?}");
-    heavy.teardown().await?;
-    light.teardown().await
+    for framework in [heavy, light, third] {
+        framework.teardown().await?;
+    }
+    Ok(())
 }
 
 /// Reserved resources are offered to their role and to roles below it, and to nobody else.
@@ -113,10 +125,7 @@ pub async fn reservations(lab: &mut Lab) -> Result<()> {
 /// A new framework gets resources freed by others only in their turn, and nothing that is filtered.
 pub async fn filters_are_per_framework(lab: &mut Lab) -> Result<()> {
     let mut first = lab.framework(Profile::default()).await?;
-    let offer = first.offer().await?;
-    first.offers.push(offer);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    first.decline_all(3600.0);
+    first.decline_agents(lab.active_agents().await?, 3600.0).await?;
     first.no_offers("declined for an hour", A_WHILE).await?;
     let mut second = lab.framework(Profile::default()).await?;
     second.offer().await?;

@@ -1,10 +1,16 @@
 //! `kill -9` of the master.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use mesos_api::framework_info::CapabilityType;
 use mesos_api::{Offer, TaskState, TaskStatus};
 use mesos_client::SchedulerEvent;
+use serde_json::json;
 
-use crate::lab::{Framework, Lab, Profile, command_task, until};
+use crate::cluster::is_alive;
+use crate::lab::{Framework, Lab, Profile, amount, command_task, pid_in, scalar, until};
+use crate::wire;
 
 async fn restart(lab: &mut Lab, framework: &mut Framework) -> Result<()> {
     framework.forget();
@@ -86,6 +92,80 @@ pub async fn leader_of_two(lab: &mut Lab) -> Result<()> {
     lasting.reaches("sleep", TaskState::Killed).await?;
     framework.teardown().await?;
     lasting.teardown().await
+}
+
+/// A role with a weight and a limit, and a task of it, before and after another master leads.
+async fn decreed(lab: &mut Lab, next: impl AsyncFnOnce(&mut Lab) -> Result<()>) -> Result<()> {
+    const ROLE: &str = "decreed";
+    let json = [("content-type", "application/json")];
+    let weights = json!([{"role": ROLE, "weight": 2.5}]).to_string();
+    let reply =
+        wire::open(&lab.master(), "PUT", "/weights", &json, &weights).await?.whole().await?;
+    ensure!(reply.status == 200, "PUT /weights: {} {}", reply.status, reply.text);
+    let limits = json!({"cpus": {"value": 1.0}, "mem": {"value": 512.0}});
+    let call = json!({
+        "type": "UPDATE_QUOTA",
+        "update_quota": {"quota_configs": [{"role": ROLE, "limits": limits}]},
+    });
+    let reply = wire::post_json(&lab.master(), "/api/v1", &call).await?;
+    ensure!(reply.status == 200, "UPDATE_QUOTA: {} {}", reply.status, reply.text);
+    let file = lab.own()?.folder().join("pid");
+    let capabilities = vec![CapabilityType::MultiRole, CapabilityType::PartitionAware];
+    let profile = Profile { roles: vec![ROLE], capabilities, ..Profile::durable() };
+    let mut framework = lab.framework(profile).await?;
+    let offer = framework.offer().await?;
+    ensure!(amount(&offer.resources, "cpus") <= 1.0, "more than the limit: {offer:?}");
+    let command = format!("echo $$ > {}; exec sleep 1000", file.display());
+    let mut task = command_task("t", &offer.agent_id, &command);
+    task.resources = vec![scalar("cpus", 0.75), scalar("mem", 64.0)];
+    framework.accept(&[&offer], vec![task], 0.0);
+    framework.reaches("t", TaskState::Running).await?;
+    let pid = pid_in(&file).await?;
+    framework.forget();
+
+    lab.own()?.kill_master()?;
+    next(lab).await?;
+    let again = |e: &SchedulerEvent| matches!(e, SchedulerEvent::Subscribed { again: true, .. });
+    framework.wait("the subscription's return", again).await?;
+    lab.agents_return(1).await?;
+    ensure!(is_alive(pid), "the task died with the master");
+    let left = framework.handle.reconcile_until_answered(vec![("t".into(), None)]);
+    let left = tokio::time::timeout(crate::lab::PATIENCE, left).await??;
+    ensure!(left.is_empty(), "no answer for {left:?}");
+    framework.reaches("t", TaskState::Running).await?;
+    let told = wire::get_json(&lab.master(), "/weights").await?;
+    let weight = told.as_array().into_iter().flatten().find(|weight| weight["role"] == ROLE);
+    ensure!(weight.is_some_and(|weight| weight["weight"] == 2.5), "weights: {told}");
+    let told = wire::get_json(&lab.master(), "/quota").await?;
+    let quota = told["configs"].as_array().into_iter().flatten().find(|q| q["role"] == ROLE);
+    let limits = quota.map(|quota| &quota["limits"]);
+    ensure!(
+        limits.is_some_and(|l| l["cpus"]["value"] == 1.0 && l["mem"]["value"] == 512.0),
+        "limits: {told}"
+    );
+    // The limit holds, and the task counts.
+    let mut offered = amount(&framework.offer().await?.resources, "cpus");
+    while let Ok(more) = tokio::time::timeout(Duration::from_millis(700), framework.offer()).await {
+        offered += amount(&more?.resources, "cpus");
+    }
+    ensure!((0.0..0.2501).contains(&offered), "{offered} cpus are offered beside the task's 0.75");
+    framework.handle.kill("t".into(), None, None);
+    framework.reaches("t", TaskState::Killed).await?;
+    framework.teardown().await
+}
+
+/// Weights, limits and a running task outlive their master together: they are in the registry on its disk, and
+/// with the agent.
+pub async fn registry(lab: &mut Lab) -> Result<()> {
+    decreed(lab, async |lab| lab.own()?.start_master().await).await
+}
+
+/// The same when another master takes over through ZooKeeper, which has never heard of any of it.
+pub async fn registry_of_two(lab: &mut Lab) -> Result<()> {
+    let old = lab.master();
+    decreed(lab, async |lab| lab.own()?.find_leader().await).await?;
+    ensure!(lab.master() != old, "the dead master leads");
+    Ok(())
 }
 
 /// The updates of a short task: the one not acknowledged before, and those after it, in order.

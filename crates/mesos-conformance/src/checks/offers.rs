@@ -153,7 +153,7 @@ pub async fn timeout(lab: &mut Lab) -> Result<()> {
         _ => false,
     };
     framework
-        .never("no answered offer is rescinded", Duration::from_millis(1500), answered)
+        .never("no answered offer is rescinded", Duration::from_millis(4500), answered)
         .await?;
     framework.teardown().await
 }
@@ -161,16 +161,7 @@ pub async fn timeout(lab: &mut Lab) -> Result<()> {
 /// Declined resources stay away until REVIVE; for 5 s without a word about it.
 pub async fn decline_and_revive(lab: &mut Lab) -> Result<()> {
     let mut framework = lab.framework(Profile::default()).await?;
-    let offer = framework.offer().await?;
-    let agents = lab.active_agents().await?;
-    framework.offers.push(offer);
-    while framework.offers.len() < agents {
-        let more = framework.offer_where(|_| false);
-        if tokio::time::timeout(A_WHILE, more).await.is_err() {
-            break;
-        }
-    }
-    framework.decline_all(3600.0);
+    framework.decline_agents(lab.active_agents().await?, 3600.0).await?;
     framework.no_offers("declined for an hour", A_WHILE).await?;
     framework.handle.revive(Vec::new());
     let offer = framework.offer().await?;
@@ -188,7 +179,8 @@ pub async fn default_filter(lab: &mut Lab) -> Result<()> {
     let declined = std::time::Instant::now();
     framework.offer_where(|again| again.agent_id == offer.agent_id).await?;
     let waited = declined.elapsed();
-    ensure!((4.5..8.0).contains(&waited.as_secs_f64()), "offered again after {waited:?}");
+    // A loaded machine may be late, but never early.
+    ensure!((4.5..30.0).contains(&waited.as_secs_f64()), "offered again after {waited:?}");
     framework.teardown().await
 }
 
@@ -198,6 +190,8 @@ pub async fn suppress(lab: &mut Lab) -> Result<()> {
     let offer = framework.offer().await?;
     framework.handle.suppress(Vec::new());
     framework.offers.push(offer);
+    // What was under way before SUPPRESS was done comes still.
+    framework.settle().await?;
     tokio::time::sleep(Duration::from_millis(100)).await;
     framework.decline_all(0.0);
     framework.no_offers("suppressed", A_WHILE).await?;

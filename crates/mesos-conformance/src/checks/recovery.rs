@@ -1,7 +1,5 @@
 //! `kill -9` of the agent, with tasks that go on.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use mesos_api::TaskState;
 use mesos_api::task_status::{Reason, Source};
@@ -129,9 +127,9 @@ pub async fn killed_meanwhile(lab: &mut Lab) -> Result<()> {
     let mut framework = lab.framework(Profile::durable()).await?;
     framework.run("t", "sleep 1000").await?;
     lab.own()?.kill_agent(0)?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until("the agent's absence", async || Ok(lab.active_agents().await? == 0)).await?;
     framework.handle.kill("t".into(), None, None);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    framework.settle().await?;
     lab.own()?.start_agent(0).await?;
     framework.reaches("t", TaskState::Killed).await?;
     framework.teardown().await

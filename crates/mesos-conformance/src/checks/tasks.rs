@@ -90,7 +90,8 @@ pub async fn repeated_until_acknowledged(lab: &mut Lab) -> Result<()> {
     let again = framework.update("t").await?;
     let waited = told.elapsed().as_secs_f64();
     ensure!(again.uuid == first.uuid && again.state() == first.state(), "{first:?} then {again:?}");
-    ensure!((9.0..13.0).contains(&waited), "repeated after {waited} s");
+    // Told 10 s later, of which either may be heard late.
+    ensure!((5.0..30.0).contains(&waited), "repeated after {waited} s");
     framework.handle.acknowledge(&again);
     let next = framework.update("t").await?;
     ensure!(next.uuid != first.uuid && next.state() == TaskState::Running, "{next:?}");
