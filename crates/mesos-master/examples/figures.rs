@@ -191,7 +191,8 @@ fn large_cluster(agents: usize) -> (Master, f64) {
 /// The last task of each of the first agents is in another state.
 fn change(master: &mut Master, agents: u64, round: u32) {
     for number in 0..agents {
-        let state = if u32::is_multiple_of(round, 2) { TaskState::Running } else { TaskState::Starting };
+        let state =
+            if u32::is_multiple_of(round, 2) { TaskState::Running } else { TaskState::Starting };
         let status = TaskStatus {
             task_id: format!("task-{number}-9").as_str().into(),
             state: state.into(),

@@ -15,6 +15,7 @@ use mesos_api::framework_info::CapabilityType;
 use mesos_api::offer::Operation;
 use mesos_api::scheduler::call::{self, Type};
 use mesos_api::scheduler::{Call, Event as Told};
+use mesos_api::task_status::Reason;
 use mesos_api::{
     AgentId, AgentInfo, CommandInfo, Filters, FrameworkId, FrameworkInfo, MasterInfo, Offer,
     Resources, Task, TaskId, TaskInfo, TaskState, TaskStatus, WireFormat,
@@ -650,7 +651,8 @@ impl Simulation {
     fn update(&mut self, framework: usize, status: TaskStatus) {
         let state = status.state();
         let model = &mut self.frameworks[framework];
-        let asked = status.uuid.is_none() && model.asked.remove(&status.task_id);
+        let answers = status.reason == Some(Reason::Reconciliation.into());
+        let asked = answers && model.asked.remove(&status.task_id);
         let over = model.known.get(&status.task_id).is_some_and(|known| is_over(*known));
         if state == TaskState::UnknownTask && over && asked {
             // A question was under way when the end was told, or a KILL, which is one where the master knows no
@@ -736,6 +738,12 @@ impl Simulation {
                 let actual = self.agents.iter().find_map(|agent| agent.tasks.get(&key));
                 let agree = match actual {
                     Some(running) => *state == running.task.state(),
+                    // An agent that never heard its id is another to the next master: the one that was to
+                    // run the task stays unreachable, as at Apache Mesos, until an operator says it is gone.
+                    None if *state == TaskState::Unreachable => {
+                        let of = framework.agents.get(task_id);
+                        !self.agents.iter().any(|agent| agent.id.as_ref() == of)
+                    }
                     None => is_over(*state) || *state == TaskState::UnknownTask,
                 };
                 if !agree {
