@@ -51,6 +51,8 @@ impl Agent {
             entry.delivered = true;
             launches.push(entry.info.clone());
         }
+        // They came while the executor was on its way back: it has them from now on.
+        let new: BTreeSet<TaskId> = launches.iter().map(|task| task.task_id.clone()).collect();
         let ending = container.is_ending();
         if let Some(old) = old {
             self.streams.remove(&old);
@@ -77,8 +79,8 @@ impl Agent {
             }
         }
         if awaited == Awaits::Reregistration {
-            let has = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).collect();
-            self.drop_undelivered(&key, &has);
+            let told = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id);
+            self.drop_undelivered(&key, &told.chain(new).collect());
         }
     }
 

@@ -164,6 +164,21 @@ fn executors_that_come_back_go_on_and_what_they_never_got_is_lost() {
     "#]]);
 }
 
+/// The agent offers its executors' place again before they are back: what is launched meanwhile waits for them.
+#[test]
+fn what_comes_before_the_executor_is_back_is_given_to_it() {
+    let mut world = recovered(left(true, &[TaskState::Running], 1));
+    world.run_for(framework(true), TaskInfo { task_id: "u".into(), ..custom_task() });
+    world.transcript.clear();
+    world.subscribe(1);
+    world.pass(60_000);
+    world.check(&expect![[r#"
+        answer Subscribed
+        E1: SUBSCRIBED
+        E1: LAUNCH u
+    "#]]);
+}
+
 /// An executor repeats what was not acknowledged to it; the agent may have had it.
 #[test]
 fn updates_that_executors_repeat_are_taken_once() {
