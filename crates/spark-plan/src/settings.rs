@@ -87,6 +87,8 @@ pub fn is_static(key: &str) -> bool {
 #[must_use]
 pub fn is_core(key: &str) -> bool {
     key.starts_with("spark.")
+        // The one of the scheduler's that Spark reads from each session.
+        && key != "spark.scheduler.pool"
         && !key.starts_with("spark.sql.")
         && !key.starts_with("spark.connect.")
         && [

@@ -75,6 +75,7 @@ async fn views_and_settings() {
             "SET spark.sql.shuffle.partitions",
             "SET spark.sql.shuffle.partitions = abc",
             "SET spark.executor.memory = 1g",
+            "SET spark.scheduler.pool = quick",
             "SHOW DATABASES",
             "CREATE DATABASE d",
             "USE d",
@@ -154,6 +155,12 @@ async fn views_and_settings() {
             > SET spark.executor.memory = 1g
             [CANNOT_MODIFY_CONFIG] Cannot modify the value of the Spark config: "spark.executor.memory".
             See also 'https://spark.apache.org/docs/latest/sql-migration-guide.html#ddl-statements'. SQLSTATE: 46110
+            > SET spark.scheduler.pool = quick
+            +--------------------+-----+
+            |key                 |value|
+            +--------------------+-----+
+            |spark.scheduler.pool|quick|
+            +--------------------+-----+
             > SHOW DATABASES
             +---------+
             |namespace|
