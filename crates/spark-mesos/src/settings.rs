@@ -105,6 +105,10 @@ impl FineSettings {
     }
 }
 
+/// From SIGTERM to SIGKILL for an executor that moves its map output before it goes: Kubernetes gives Spark's
+/// half as much, and a disk of map output takes longer than that to cross a network.
+const LEAVE_GRACE: Duration = Duration::from_secs(60);
+
 /// What an application wants of Mesos.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -161,6 +165,9 @@ pub struct Settings {
     pub failover_timeout: Duration,
     /// Whether the agents' shuffle service serves map output, so that it outlives executors.
     pub shuffle_service: bool,
+    /// How long an executor that Mesos ends may take, where it has something to do before it goes
+    /// (`spark.decommission.enabled`).
+    pub(crate) leave_grace: Option<Duration>,
     pub(crate) ports: PortSettings,
     checkpoint: bool,
     webui_url: Option<String>,
@@ -242,6 +249,7 @@ impl Settings {
             shutdown_timeout: conf.get(&table::MESOS_SHUTDOWN_TIMEOUT)?,
             failover_timeout: failover_timeout(conf)?,
             shuffle_service: conf.get(&table::SHUFFLE_SERVICE_ENABLED)?,
+            leave_grace: conf.get(&table::DECOMMISSION)?.then_some(LEAVE_GRACE),
             checkpoint: conf.get(&table::MESOS_CHECKPOINT)?,
             webui_url: link(conf, &table::MESOS_DRIVER_WEBUI_URL)?,
             proxy_base_url: link(conf, &table::MESOS_PROXY_BASE_URL)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mesos_api::{AgentId, Labels, Offer, OfferId, TaskId, TaskInfo};
+use mesos_api::{AgentId, DurationInfo, KillPolicy, Labels, Offer, OfferId, TaskId, TaskInfo};
 
 use super::{
     Action, AgentShortage, CoarseScheduler, Executor, ExecutorLaunch, LAUNCH_QUESTION_INTERVAL,
@@ -346,10 +346,19 @@ impl CoarseScheduler {
             resources,
             command: Some(self.settings.program.command(&self.context, &arguments)),
             container: self.settings.container.clone(),
+            // Without one it has three seconds from SIGTERM to SIGKILL, also where its agent is drained.
+            kill_policy: self
+                .settings
+                .leave_grace
+                .map(|grace| KillPolicy { grace_period: Some(duration(grace)) }),
             labels: Some(self.settings.labels.clone()).filter(|l: &Labels| !l.labels.is_empty()),
             ..TaskInfo::default()
         }
     }
+}
+
+fn duration(time: Duration) -> DurationInfo {
+    DurationInfo { nanoseconds: i64::try_from(time.as_nanos()).unwrap_or(i64::MAX) }
 }
 
 fn ids(offers: &[Offer]) -> Vec<OfferId> {

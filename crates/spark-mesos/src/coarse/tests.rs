@@ -718,6 +718,21 @@ fn what_is_launched_was_offered() {
     assert!(sum("mem", &launch.tasks) <= pool.amount("mem"));
 }
 
+/// Where nothing is to be moved first, Mesos' own three seconds hold.
+#[test]
+fn executors_that_move_their_output_first_get_the_time() {
+    let grace = |pairs: &[(&str, &str)]| {
+        let mut scene = Scene::new(pairs);
+        let actions =
+            scene.scheduler.handle(Event::Offers(vec![offer("o1", "a 2 4096")]), scene.now);
+        let Action::Launch(launch) = &actions[0] else { panic!("{actions:?}") };
+        let policy = launch.tasks[0].kill_policy.as_ref();
+        policy.map(|policy| policy.grace_period.as_ref().unwrap().to_duration().as_secs())
+    };
+    assert_eq!(grace(&[]), None);
+    assert_eq!(grace(&[("decommission.enabled", "true")]), Some(60));
+}
+
 #[test]
 fn what_the_configuration_says_is_in_the_task() {
     let pairs = [
