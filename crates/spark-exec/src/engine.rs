@@ -4,6 +4,7 @@
 mod adaptive;
 mod broadcasts;
 mod companions;
+mod damage;
 mod executors;
 mod kept;
 mod leaving;
@@ -46,7 +47,7 @@ use crate::runner::{InProcessRunner, PlanRunner, RunOptions, RunningQuery};
 use crate::settings::ShuffleSettings;
 use crate::stages;
 use adaptive::MapStageOutput;
-use results::ResultData;
+use results::{ResultData, ResultFetcher};
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -189,7 +190,7 @@ impl Engine {
         let engine_loop = looping::EngineLoop::new(looping::Surroundings {
             options: options.clone(),
             handle: handle.clone(),
-            fetcher: BlockFetcher::new(client, shuffle.fetch.clone()),
+            fetcher: ResultFetcher::new(&BlockFetcher::new(client, shuffle.fetch.clone())),
             executors: executors_sender,
             statistics: Arc::clone(&statistics),
             backend: Arc::clone(&backend),

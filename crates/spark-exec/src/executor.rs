@@ -37,8 +37,9 @@ use crate::failure::store_error;
 use crate::input::Places;
 use crate::protocol::service::executor_endpoint_client::ExecutorEndpointClient;
 use crate::protocol::{
-    Copied, CopyBlock, FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT, PropertiesRequest, Register,
-    SECRET_KEY, Task, TaskFinished, ToExecutor, from_executor, task_finished, to_executor,
+    CheckBlocks, Checked, Copied, CopyBlock, FromExecutor, Heartbeat, MESSAGE_BYTES_LIMIT,
+    OutputName, PropertiesRequest, Register, SECRET_KEY, Task, TaskFinished, ToExecutor,
+    from_executor, task_finished, to_executor,
 };
 use crate::settings::ShuffleSettings;
 use assigned::{Assigned, end_state};
@@ -414,6 +415,7 @@ impl Executor {
                 }
             }
             to_executor::Kind::Copy(copy) => self.copy(copy),
+            to_executor::Kind::Check(check) => self.check(check),
             to_executor::Kind::Stop(_) => {}
         }
     }
@@ -430,6 +432,26 @@ impl Executor {
             let error = copied.err().map(|error| error.to_string()).unwrap_or_default();
             let copied = Copied { from, shuffle, map, task, error };
             shared.send(from_executor::Kind::Copied(copied)).await;
+        });
+    }
+
+    /// Reads whole blocks of its own to find those that are bad.
+    fn check(&self, check: CheckBlocks) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let CheckBlocks { shuffle, outputs } = check;
+            let store = shared.store.clone();
+            let look = move || {
+                let bad = |output: &OutputName| {
+                    let OutputName { map, task } = *output;
+                    let block = BlockId::Shuffle { shuffle, map_partition: map, task };
+                    store.verify(block).is_err()
+                };
+                outputs.into_iter().filter(bad).collect::<Vec<_>>()
+            };
+            // Fails only if the process is ending already.
+            let Ok(damaged) = tokio::task::spawn_blocking(look).await else { return };
+            shared.send(from_executor::Kind::Checked(Checked { shuffle, damaged })).await;
         });
     }
 

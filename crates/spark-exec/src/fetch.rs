@@ -73,7 +73,7 @@ pub(crate) fn fetch(
             .try_flatten()
             .boxed();
     }
-    let fetcher = shared.fetcher.clone();
+    let fetcher = counts.fetcher.clone();
     if total <= WHOLE_BYTES {
         return stream::once(fetch_whole(fetcher, wanted, segments))
             .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
@@ -94,8 +94,12 @@ pub(crate) fn fetch(
 }
 
 /// The first segment of each map output whole, in the order asked for: packed output, small by
-/// nature. What is read is not counted here.
-pub(crate) async fn fetch_packed(shared: &Shared, wanted: Vec<Wanted>) -> Result<Vec<Bytes>> {
+/// nature. What is read is not counted here, but how long it was waited for.
+pub(crate) async fn fetch_packed(
+    shared: &Shared,
+    wanted: Vec<Wanted>,
+    counts: &Counts,
+) -> Result<Vec<Bytes>> {
     let is_own = |wanted: &Wanted| wanted.address == shared.block_address;
     let mut found = vec![Bytes::new(); wanted.len()];
     let mut remote = Vec::new();
@@ -108,7 +112,7 @@ pub(crate) async fn fetch_packed(shared: &Shared, wanted: Vec<Wanted>) -> Result
     }
     if !remote.is_empty() {
         let (numbers, remote): (Vec<_>, Vec<_>) = remote.into_iter().unzip();
-        let pieces = fetch_pieces(&shared.fetcher, remote, 0..1).await?;
+        let pieces = fetch_pieces(&counts.fetcher, remote, 0..1).await?;
         for (number, mut pieces) in numbers.into_iter().zip(pieces) {
             found[number] = pieces.pop().unwrap_or_default();
         }
@@ -135,7 +139,7 @@ pub(crate) fn trickle(
             .try_flatten()
             .boxed();
     }
-    let fetcher = shared.fetcher.with_bytes_in_flight(bytes_in_flight);
+    let fetcher = counts.fetcher.with_bytes_in_flight(bytes_in_flight);
     messages(&fetcher, vec![wanted.location()], segments)
 }
 

@@ -216,6 +216,7 @@ impl TaskInput {
     ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
         fetch::count(&wanted, &self.counts);
         let (shared, schema) = (Arc::clone(&self.shared), Arc::clone(schema));
+        let counts = Arc::clone(&self.counts);
         let read = async move {
             let key = |wanted: &Wanted| (wanted.shuffle, wanted.map, wanted.task);
             let mut found = Vec::with_capacity(wanted.len());
@@ -228,7 +229,7 @@ impl TaskInput {
                 found.push(packed.and_then(|packed| packed::rows(&packed, &segments)));
             }
             let (numbers, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-            let blocks = fetch::fetch_packed(&shared, missing.clone()).await?;
+            let blocks = fetch::fetch_packed(&shared, missing.clone(), &counts).await?;
             for ((number, wanted), bytes) in numbers.into_iter().zip(missing).zip(blocks) {
                 let decoded = packed::decode(&schema, bytes, partitions).map_err(|error| {
                     fetch::fetch_failed(wanted.block(), false, error.to_string())

@@ -15,7 +15,7 @@ pub const MESSAGE_BYTES_LIMIT: usize = i32::MAX as usize;
 /// From an executor to the driver.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FromExecutor {
-    #[prost(oneof = "from_executor::Kind", tags = "1, 2, 3, 5, 6")]
+    #[prost(oneof = "from_executor::Kind", tags = "1, 2, 3, 5, 6, 7")]
     pub kind: Option<from_executor::Kind>,
 }
 
@@ -36,13 +36,15 @@ pub mod from_executor {
         Decommissioned(bool),
         #[prost(message, tag = "6")]
         Copied(super::Copied),
+        #[prost(message, tag = "7")]
+        Checked(super::Checked),
     }
 }
 
 /// From the driver to an executor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ToExecutor {
-    #[prost(oneof = "to_executor::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 10")]
+    #[prost(oneof = "to_executor::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 10, 11")]
     pub kind: Option<to_executor::Kind>,
 }
 
@@ -71,6 +73,8 @@ pub mod to_executor {
         Stop(String),
         #[prost(message, tag = "10")]
         Copy(super::CopyBlock),
+        #[prost(message, tag = "11")]
+        Check(super::CheckBlocks),
     }
 }
 
@@ -266,6 +270,35 @@ pub struct Copied {
     pub error: String,
 }
 
+/// One block of an executor was bad: it looks through what else it wrote for the shuffle.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CheckBlocks {
+    #[prost(uint64, tag = "1")]
+    pub shuffle: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub outputs: Vec<OutputName>,
+}
+
+/// The answer to [`CheckBlocks`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Checked {
+    #[prost(uint64, tag = "1")]
+    pub shuffle: u64,
+    /// Those that cannot be read, or are not what was written.
+    #[prost(message, repeated, tag = "2")]
+    pub damaged: Vec<OutputName>,
+}
+
+/// A map output of a shuffle.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct OutputName {
+    #[prost(uint32, tag = "1")]
+    pub map: u32,
+    /// The attempt that wrote it.
+    #[prost(uint64, tag = "2")]
+    pub task: u64,
+}
+
 /// A task attempt is over.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TaskFinished {
@@ -355,6 +388,28 @@ pub struct TaskMetrics {
     /// Blocks read, by the executor that wrote them.
     #[prost(map = "string, uint64", tag = "11")]
     pub blocks_read: HashMap<String, u64>,
+    /// Time it waited for map output.
+    #[prost(uint64, tag = "12")]
+    pub fetch_wait_nanos: u64,
+    /// Time to encode, pack and write map output, or to write runs of it early.
+    #[prost(uint64, tag = "13")]
+    pub write_nanos: u64,
+    /// The most it had reserved of the executor's pool.
+    #[prost(uint64, tag = "14")]
+    pub peak_memory_bytes: u64,
+    /// Read from sources, and rows of it.
+    #[prost(uint64, tag = "15")]
+    pub input_bytes: u64,
+    #[prost(uint64, tag = "16")]
+    pub input_rows: u64,
+    /// Written to sinks, and rows of it.
+    #[prost(uint64, tag = "17")]
+    pub sink_bytes: u64,
+    #[prost(uint64, tag = "18")]
+    pub sink_rows: u64,
+    /// What was spilled, as it was in memory; `spilled_bytes` as it was written.
+    #[prost(uint64, tag = "19")]
+    pub memory_spilled_bytes: u64,
 }
 
 /// One count of one operator.

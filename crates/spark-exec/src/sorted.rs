@@ -10,6 +10,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -33,7 +34,7 @@ use spark_shuffle::{BlockId, Codec, ShuffleStore};
 
 use crate::batches::{BatchEncoder, bytes_of};
 use crate::failure::store_error;
-use crate::writer::Written;
+use crate::writer::{Effort, Written};
 
 /// Segments of a sorted map output: as many sizes as the scheduler keeps exactly.
 const SEGMENTS: u32 = 256;
@@ -108,8 +109,10 @@ pub(crate) async fn write_sorted(
     let mut first_keys: Vec<Bytes> = Vec::new();
     let (mut segment, mut filled, mut total_rows) = (0, 0, 0);
     let mut bytes = Vec::new();
+    let mut effort = Effort::default();
     while let Some(batch) = input.next().await {
         let batch = batch?;
+        let started = Instant::now();
         let rows = batch.num_rows();
         if rows == 0 {
             continue;
@@ -136,15 +139,18 @@ pub(crate) async fn write_sorted(
             writer.write(segment, &bytes).map_err(store_error)?;
             filled += bytes.len();
         }
+        effort.time += started.elapsed();
     }
     drop(input);
+    let started = Instant::now();
     let mut sizes = match writer {
         Some(writer) => writer.commit().map_err(store_error)?.sizes,
         None => Vec::new(),
     };
+    effort.time += started.elapsed();
     sizes.truncate(first_keys.len());
     let bytes = sizes.iter().sum();
-    Ok(Written { bytes, sizes, rows: total_rows, keys: first_keys, packed: false })
+    Ok(Written { bytes, sizes, rows: total_rows, keys: first_keys, packed: false, effort })
 }
 
 /// The keys at which about equal shares of the bytes begin, at most `partitions - 1`; none twice.

@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::{concat_batches, interleave_record_batch, take_arrays};
@@ -48,6 +49,17 @@ pub(crate) struct Written {
     pub(crate) keys: Vec<Bytes>,
     /// Whether all rows lie in the first segment ([`crate::packed`]).
     pub(crate) packed: bool,
+    pub(crate) effort: Effort,
+}
+
+/// What writing took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// Time to encode, pack and write, of runs too; what waits for rows or routes them does not count.
+    pub(crate) time: Duration,
+    /// Rows written out early, as they were in memory and as they were written.
+    pub(crate) memory_spilled: u64,
+    pub(crate) disk_spilled: u64,
 }
 
 /// Which map output is written, and how.
@@ -85,6 +97,7 @@ pub(crate) async fn write_map_output(
             .with_can_spill(true)
             .register(context.memory_pool()),
         runs: Vec::new(),
+        effort: Effort::default(),
         targets: Vec::new(),
         counts: Vec::new(),
         schema,
@@ -99,12 +112,14 @@ pub(crate) async fn write_map_output(
     }
     drop(input);
     let packed = buffer.runs.is_empty() && packed::is_worth_it(buffer.bytes, routing, partitions);
+    let (started, mut effort) = (Instant::now(), buffer.effort);
     let sizes = if packed {
         buffer.pack(block, store, codec)?
     } else {
         buffer.finish(block, store, codec)?
     };
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new(), packed })
+    effort.time += started.elapsed();
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, keys: Vec::new(), packed, effort })
 }
 
 /// Drains a stream into a block of one segment, as it comes.
@@ -118,9 +133,11 @@ pub(crate) async fn write_one_segment(
     let mut writer = None;
     let mut rows = 0;
     let mut bytes = Vec::new();
+    let mut effort = Effort::default();
     while let Some(batch) = input.next().await {
         let batch = batch?;
         if batch.num_rows() > 0 {
+            let started = Instant::now();
             rows += batch.num_rows() as u64;
             bytes.clear();
             encoder.encode(&batch, &mut bytes)?;
@@ -129,14 +146,17 @@ pub(crate) async fn write_one_segment(
                 none => none.insert(store.write_packed(block, 1, codec).map_err(store_error)?),
             };
             writer.write(0, &bytes).map_err(store_error)?;
+            effort.time += started.elapsed();
         }
     }
+    let started = Instant::now();
     // Nobody asks for a block without bytes, so there need not be one.
     let sizes = match writer {
         Some(writer) => writer.commit().map_err(store_error)?.sizes,
         None => vec![0],
     };
-    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, ..Written::default() })
+    effort.time += started.elapsed();
+    Ok(Written { bytes: sizes.iter().sum(), sizes, rows, effort, ..Written::default() })
 }
 
 /// Decides the reduce partition of each row.
@@ -194,6 +214,7 @@ struct RowBuffer {
     encoder: BatchEncoder,
     reservation: MemoryReservation,
     runs: Vec<Run>,
+    effort: Effort,
     /// The reduce partition of each row of the batch at hand, and how many rows each has.
     targets: Vec<u32>,
     counts: Vec<u32>,
@@ -320,6 +341,8 @@ impl RowBuffer {
         if self.batches.is_empty() {
             return Ok(());
         }
+        let started = Instant::now();
+        self.effort.memory_spilled += self.bytes as u64;
         let place = context.runtime_env().disk_manager.create_tmp_file("shuffle write")?;
         let path = place.path().ok_or_else(|| exec_datafusion_err!("spill files have no path"))?;
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
@@ -330,6 +353,8 @@ impl RowBuffer {
         })?;
         out.flush()?;
         drop(out);
+        self.effort.disk_spilled += sizes.iter().sum::<u64>();
+        self.effort.time += started.elapsed();
         // The name may go: the run lives as long as it is open.
         self.runs.push(Run { file: File::open(path)?, sizes });
         Ok(())
@@ -452,6 +477,10 @@ mod tests {
         let input = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), input));
         let map = MapTask { block: BLOCK, partition: 0, partitions: 1, codec: Codec::None };
         let written = write_map_output(input, &routing, map, &store, &context).await.unwrap();
+        let Effort { time, memory_spilled, disk_spilled } = written.effort;
+        assert!(!time.is_zero());
+        let spills = pool_bytes < 1 << 20 && batches > 0;
+        assert_eq!((memory_spilled > 0, disk_spilled > 0), (spills, spills));
         assert_eq!(written.rows, batches as u64 * 1000);
         assert_eq!(written.sizes.len(), routing.partition_count());
         if written.bytes == 0 {

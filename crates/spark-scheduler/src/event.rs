@@ -83,6 +83,14 @@ pub enum Event {
     /// (`spark.storage.decommission.shuffleBlocks.enabled`). Ignored if the output was replaced
     /// meanwhile, or if the other executor is not there.
     MapOutputMoved(MovedOutput),
+    /// Map outputs of a shuffle were looked at where they lie and found damaged: they are made
+    /// again. Those that were replaced meanwhile are not harmed.
+    MapOutputDamaged {
+        /// The shuffle.
+        shuffle: ShuffleId,
+        /// Map partitions, and the attempts that wrote them.
+        outputs: Vec<(u32, TaskId)>,
+    },
     /// A retained shuffle is not needed any more by the caller.
     ShuffleReleased {
         /// The shuffle.

@@ -87,6 +87,34 @@ pub struct OperatorMetric {
     pub value: u64,
 }
 
+impl TaskMetrics {
+    /// Spark's internal accumulables, of which a stage's are the sums (`InternalAccumulator`).
+    fn accumulables(&self) -> [(&'static str, u64); 20] {
+        [
+            ("internal.metrics.executorDeserializeTime", self.deserialize_millis),
+            ("internal.metrics.executorRunTime", self.run_millis),
+            ("internal.metrics.executorCpuTime", self.cpu_nanos),
+            ("internal.metrics.resultSize", self.result_bytes),
+            ("internal.metrics.peakExecutionMemory", self.peak_memory_bytes),
+            ("internal.metrics.memoryBytesSpilled", self.memory_spilled_bytes),
+            ("internal.metrics.diskBytesSpilled", self.disk_spilled_bytes),
+            ("internal.metrics.input.bytesRead", self.input_bytes),
+            ("internal.metrics.input.recordsRead", self.input_records),
+            ("internal.metrics.output.bytesWritten", self.output_bytes),
+            ("internal.metrics.output.recordsWritten", self.output_records),
+            ("internal.metrics.shuffle.read.remoteBytesRead", self.shuffle_remote_bytes),
+            ("internal.metrics.shuffle.read.remoteBlocksFetched", self.shuffle_remote_blocks),
+            ("internal.metrics.shuffle.read.localBytesRead", self.shuffle_local_bytes),
+            ("internal.metrics.shuffle.read.localBlocksFetched", self.shuffle_local_blocks),
+            ("internal.metrics.shuffle.read.fetchWaitTime", self.shuffle_wait_millis),
+            ("internal.metrics.shuffle.read.recordsRead", self.shuffle_read_records),
+            ("internal.metrics.shuffle.write.bytesWritten", self.shuffle_written_bytes),
+            ("internal.metrics.shuffle.write.recordsWritten", self.shuffle_written_records),
+            ("internal.metrics.shuffle.write.writeTime", self.shuffle_write_nanos),
+        ]
+    }
+}
+
 struct RunningTask {
     description: TaskDescription,
     executor: ExecutorId,
@@ -101,6 +129,8 @@ struct StageInfo {
     tasks: u32,
     /// What the operators of its successful tasks counted.
     operators: IndexMap<String, u64>,
+    /// What all its tasks measured, by Spark's names of the accumulables.
+    totals: IndexMap<&'static str, u64>,
 }
 
 /// Turns the scheduler's events and actions into lines. Times are milliseconds since 1970.
@@ -219,6 +249,7 @@ impl EventRecorder {
             | Event::CommitRequested { .. }
             | Event::CoresOffered { .. }
             | Event::MapOutputMoved(_)
+            | Event::MapOutputDamaged { .. }
             | Event::ShuffleReleased { .. }
             | Event::Wakeup => {}
         }
@@ -279,6 +310,7 @@ impl EventRecorder {
                 submitted: time,
                 tasks: stage.partitions,
                 operators: IndexMap::new(),
+                totals: IndexMap::new(),
             };
             self.stages.entry(stage.stage).or_insert(info);
         }
@@ -320,14 +352,21 @@ impl EventRecorder {
                 o.text("Failure Reason", reason);
             }
         }
-        let sums = info.operators.iter().filter(|_| ended.is_some());
-        o.objects("Accumulables", sums.enumerate(), |o, (number, (name, value))| {
-            o.number("ID", number as u64)
-                .text("Name", name)
-                .text("Value", &value.to_string())
-                .flag("Internal", false)
-                .flag("Count Failed Values", false)
-                .text("Metadata", "sql");
+        let operators = info.operators.iter().map(|(name, value)| (name.as_str(), value, false));
+        let totals = info.totals.iter().map(|(name, value)| (*name, value, true));
+        let sums = operators.chain(totals).filter(|_| ended.is_some());
+        o.objects("Accumulables", sums.enumerate(), |o, (number, (name, value, internal))| {
+            o.number("ID", number as u64).text("Name", name);
+            // Numbers of the engine's own, texts of SQL, as in Spark.
+            if internal {
+                o.number("Value", *value);
+            } else {
+                o.text("Value", &value.to_string());
+            }
+            o.flag("Internal", internal).flag("Count Failed Values", internal);
+            if !internal {
+                o.text("Metadata", "sql");
+            }
         });
         o.number("Resource Profile Id", 0)
             .flag("Shuffle Push Enabled", false)
@@ -372,12 +411,18 @@ impl EventRecorder {
         out.push('\n');
     }
 
-    /// Adds what a successful task's operators counted to its stage.
+    /// Adds what a task measured to its stage, and what a successful task's operators counted.
     fn sum_up(&mut self, run: &RunningTask, outcome: &TaskOutcome, metrics: Option<&TaskMetrics>) {
+        let Some(info) = self.stages.get_mut(&run.description.stage) else { return };
+        for (name, value) in metrics.iter().flat_map(|metrics| metrics.accumulables()) {
+            // Spark has no accumulable of what no task did.
+            if value > 0 {
+                *info.totals.entry(name).or_default() += value;
+            }
+        }
         if !matches!(outcome, TaskOutcome::Result | TaskOutcome::MapOutput(_)) {
             return;
         }
-        let Some(info) = self.stages.get_mut(&run.description.stage) else { return };
         for metric in metrics.iter().flat_map(|metrics| &metrics.operators) {
             match info.operators.get_mut(&metric.name) {
                 Some(sum) => *sum += metric.value,

@@ -136,6 +136,7 @@ impl Scheduler {
             Event::CommitRequested { task } => self.answer_commit(task, actions),
             Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
             Event::MapOutputMoved(moved) => self.move_output(moved),
+            Event::MapOutputDamaged { shuffle, outputs } => self.lose_damaged(shuffle, &outputs),
             Event::Wakeup => {}
         }
         if self.resubmit_at.is_some_and(|at| at <= self.now) {

@@ -131,18 +131,19 @@ async fn clean(registry: Arc<Registry>, watch: impl MasterWatch, interval: Durat
     let start = Instant::now();
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut reachable = true;
+    // Told once, and again when it is another: a refusal must not hide behind a late connection.
+    let mut problem: Option<String> = None;
     loop {
         ticks.tick().await;
         let view = watch.look().await;
         match &view {
-            Ok(_) if !reachable => tracing::info!("the master can be seen again"),
-            Err(error) if reachable => {
+            Ok(_) if problem.is_some() => tracing::info!("the master can be seen again"),
+            Err(error) if problem.as_ref() != Some(error) => {
                 tracing::warn!(%error, "the master cannot be seen; no files are removed meanwhile");
             }
             Ok(_) | Err(_) => {}
         }
-        reachable = view.is_ok();
+        problem = view.as_ref().err().cloned();
         let removals = registry.lifetimes.lock().looked(view.ok().as_ref(), start.elapsed());
         for (application, reason) in removals {
             let registry = registry.clone();

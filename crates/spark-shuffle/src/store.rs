@@ -245,6 +245,20 @@ impl ShuffleStore {
         }
     }
 
+    /// Reads a committed block from its file, whole, as it is now. Blocks.
+    ///
+    /// # Errors
+    /// If it is missing, or not what was written.
+    pub fn verify(&self, block: BlockId) -> Result<(), StoreError> {
+        let own = self.places(block).map(|place| self.directory(place));
+        // Not the reader that is open: its index was read when the file was whole.
+        let reader = open_in(own, block)?.ok_or(StoreError::Missing { block })?;
+        for segment in 0..reader.segments() {
+            reader.read_segment(segment)?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::read`], also from the directories of the application's other executors which use
     /// the same local directories, whether they live or not (`spark.shuffle.readHostLocalDisk`).
     ///

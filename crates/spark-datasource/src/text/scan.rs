@@ -11,7 +11,9 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
@@ -212,6 +214,8 @@ impl ExecutionPlan for TextScanExec {
             batch_rows: context.session_config().batch_size(),
         };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let scanned = MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition);
+        scanned.add(usize::try_from(self.bytes(Some(partition))).unwrap_or(usize::MAX));
         builder.spawn_blocking(move || {
             let timer = metrics.elapsed_compute().timer();
             let result = task.run(&mut |batch| {

@@ -12,7 +12,9 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -149,9 +151,12 @@ impl ExecutionPlan for DataWriterExec {
         let task = Arc::clone(&self.task);
         let columns = Arc::clone(&self.columns);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("bytes_written", partition);
         let result_schema = Arc::clone(&schema);
         let stream = futures::stream::once(async move {
             let written = write(input, &task, &columns, partition, &metrics).await?;
+            let total: u64 = written.iter().map(|file| file.bytes).sum();
+            bytes.add(usize::try_from(total).unwrap_or(usize::MAX));
             result_batch(&result_schema, &written)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))

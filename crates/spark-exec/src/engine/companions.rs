@@ -17,7 +17,8 @@ use spark_shuffle::{Secret, ShuffleServiceClient};
 use super::{EngineOptions, SchedulerBackend};
 use crate::protocol::TaskMetrics;
 
-/// What is written of the log stays in memory no longer than this.
+/// What is written of the log about tasks stays in memory no longer than this; all else is written at once,
+/// as Spark does.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the services of all agents together may take to remove an application's files; what
@@ -237,7 +238,9 @@ impl EventLog {
             return self.lines.clear();
         }
         let mut written = self.file.write_all(self.lines.as_bytes());
-        if self.flushed.elapsed() > FLUSH_INTERVAL {
+        let of_a_task = |line: &str| line.starts_with("{\"Event\":\"SparkListenerTask");
+        let at_once = self.lines.lines().any(|line| !of_a_task(line));
+        if at_once || self.flushed.elapsed() > FLUSH_INTERVAL {
             self.flushed = Instant::now();
             written = written.and_then(|()| self.file.flush());
         }
@@ -271,6 +274,14 @@ fn logged((executor, metrics): &(String, TaskMetrics)) -> spark_scheduler::TaskM
         cpu_nanos: metrics.compute_nanos,
         result_bytes: metrics.result_bytes,
         disk_spilled_bytes: metrics.spilled_bytes,
+        memory_spilled_bytes: metrics.memory_spilled_bytes,
+        peak_memory_bytes: metrics.peak_memory_bytes,
+        input_bytes: metrics.input_bytes,
+        input_records: metrics.input_rows,
+        output_bytes: metrics.sink_bytes,
+        output_records: metrics.sink_rows,
+        shuffle_wait_millis: metrics.fetch_wait_nanos / 1_000_000,
+        shuffle_write_nanos: metrics.write_nanos,
         shuffle_local_bytes: local_bytes,
         shuffle_local_blocks: local_blocks,
         shuffle_remote_bytes: remote_bytes,
@@ -286,7 +297,6 @@ fn logged((executor, metrics): &(String, TaskMetrics)) -> spark_scheduler::TaskM
                 value: metric.value,
             })
             .collect(),
-        ..spark_scheduler::TaskMetrics::default()
     }
 }
 

@@ -12,7 +12,6 @@ use spark_scheduler::{
     JobOutcome, MapOutput, MapOutputFate, MapSizes, Scheduler, ShuffleId, TaskDescription,
     TaskFailure, TaskId, TaskLocation, TaskOutcome, Time,
 };
-use spark_shuffle::BlockFetcher;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +20,7 @@ use super::companions::Companions;
 use super::executors::{Executors, OutputNotes, Resources};
 use super::leaving::Leaving;
 use super::offered::Offered;
-use super::results::{ResultData, fetch_result};
+use super::results::{ResultData, ResultFetcher};
 use super::{
     Command, EngineHandle, EngineOptions, ExecutorStatistics, JobEvent, SchedulerBackend,
     Submission,
@@ -47,7 +46,7 @@ const LOSS_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Surroundings {
     pub(super) options: EngineOptions,
     pub(super) handle: EngineHandle,
-    pub(super) fetcher: BlockFetcher,
+    pub(super) fetcher: ResultFetcher,
     pub(super) executors: watch::Sender<BTreeSet<String>>,
     pub(super) statistics: Arc<Mutex<BTreeMap<String, ExecutorStatistics>>>,
     pub(super) backend: Arc<Mutex<Option<Arc<dyn SchedulerBackend>>>>,
@@ -85,6 +84,8 @@ pub(super) struct EngineLoop {
     pub(super) offered: Offered,
     /// Executors that go as soon as nobody needs them.
     pub(super) leaving: Leaving,
+    /// Executors that look through their output of a shuffle, because a block of it was bad.
+    pub(super) checking: BTreeSet<(String, u64)>,
 }
 
 impl EngineLoop {
@@ -107,6 +108,7 @@ impl EngineLoop {
             stopping: false,
             offered: Offered::default(),
             leaving: Leaving::default(),
+            checking: BTreeSet::new(),
         }
     }
 
@@ -318,6 +320,7 @@ impl EngineLoop {
         }
         self.tasks.retain(|_, (on, _)| on != executor);
         self.leaving.forget(executor);
+        self.checking.retain(|(by, _)| by != executor);
         self.tell(Event::ExecutorLost { executor: ExecutorId::from(executor), loss });
         self.publish_executors();
     }
@@ -370,6 +373,7 @@ impl EngineLoop {
             from_executor::Kind::Finished(finished) => self.finished(executor, finished),
             from_executor::Kind::Decommissioned(_) => self.decommission(executor),
             from_executor::Kind::Copied(copied) => self.copied(executor, &copied),
+            from_executor::Kind::Checked(checked) => self.checked(executor, &checked),
             from_executor::Kind::Heartbeat(_) | from_executor::Kind::Register(_) => {}
         }
     }
@@ -416,7 +420,17 @@ impl EngineLoop {
             }),
             task_finished::Outcome::Killed(reason) => TaskOutcome::Killed { reason: reason.into() },
         };
+        let damaged = match &outcome {
+            TaskOutcome::FetchFailed(failure) => self.holder_of(failure),
+            TaskOutcome::Result
+            | TaskOutcome::MapOutput(_)
+            | TaskOutcome::Failed(_)
+            | TaskOutcome::Killed { .. } => None,
+        };
         self.end_task(task, outcome);
+        if let Some((holder, shuffle)) = damaged {
+            self.check_holder(&holder, shuffle);
+        }
     }
 
     fn end_task(&mut self, task: u64, outcome: TaskOutcome) {
@@ -438,7 +452,7 @@ impl EngineLoop {
         let directory = directories.first().cloned().unwrap_or_else(std::env::temp_dir);
         let handle = self.surroundings.handle.clone();
         tokio::spawn(async move {
-            let data = fetch_result(fetcher, address, task, bytes, directory).await;
+            let data = fetcher.fetch(address, task, bytes, directory).await;
             handle.send(Command::ResultFetched { task, data });
         });
     }

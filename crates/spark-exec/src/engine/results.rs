@@ -14,9 +14,23 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use spark_shuffle::{BlockFetcher, BlockId, BlockLocation};
 use tempfile::NamedTempFile;
+use tokio::sync::Semaphore;
 
 use crate::batches::{BatchDecoder, read_message};
 use crate::fetch;
+
+/// Large results that come in at one time; others wait at their executors.
+const FETCHES: usize = 4;
+
+/// Bytes on the way for each of them: they go to a file as they come, so that more would only lie in memory.
+const BYTES_IN_FLIGHT: u64 = 8 << 20;
+
+/// Brings large results to the driver, a bounded number of bytes at a time however many tasks end together.
+#[derive(Debug, Clone)]
+pub(super) struct ResultFetcher {
+    fetcher: BlockFetcher,
+    running: Arc<Semaphore>,
+}
 
 /// The encoded batches of one result partition.
 #[derive(Debug)]
@@ -27,30 +41,40 @@ pub(crate) enum ResultData {
     File(NamedTempFile),
 }
 
-/// Brings a large result to the driver before the task counts as done: from then on its executor
-/// may go.
-pub(super) async fn fetch_result(
-    fetcher: BlockFetcher,
-    address: Arc<str>,
-    task: u64,
-    bytes: u64,
-    directory: PathBuf,
-) -> Result<ResultData> {
-    let location = BlockLocation { block: BlockId::Result { task }, address, bytes };
-    let mut file = NamedTempFile::with_prefix_in("result-", &directory).map_err(|error| {
-        exec_datafusion_err!(
-            "results cannot wait in {}: {error}; set spark.local.dir",
-            directory.display()
-        )
-    })?;
-    let mut messages = fetch::messages(&fetcher, vec![location], 0..1);
-    while let Some(piece) = messages.next().await {
-        let piece = piece?;
-        file = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file))
-            .await
-            .map_err(|error| exec_datafusion_err!("a result was not written: {error}"))??;
+impl ResultFetcher {
+    pub(super) fn new(fetcher: &BlockFetcher) -> Self {
+        Self {
+            fetcher: fetcher.with_bytes_in_flight(BYTES_IN_FLIGHT),
+            running: Arc::new(Semaphore::new(FETCHES)),
+        }
     }
-    Ok(ResultData::File(file))
+
+    /// Brings a large result to the driver before the task counts as done: from then on its executor
+    /// may go.
+    pub(super) async fn fetch(
+        &self,
+        address: Arc<str>,
+        task: u64,
+        bytes: u64,
+        directory: PathBuf,
+    ) -> Result<ResultData> {
+        let _running = self.running.acquire().await;
+        let location = BlockLocation { block: BlockId::Result { task }, address, bytes };
+        let mut file = NamedTempFile::with_prefix_in("result-", &directory).map_err(|error| {
+            exec_datafusion_err!(
+                "results cannot wait in {}: {error}; set spark.local.dir",
+                directory.display()
+            )
+        })?;
+        let mut messages = fetch::messages(&self.fetcher, vec![location], 0..1);
+        while let Some(piece) = messages.next().await {
+            let piece = piece?;
+            file = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file))
+                .await
+                .map_err(|error| exec_datafusion_err!("a result was not written: {error}"))??;
+        }
+        Ok(ResultData::File(file))
+    }
 }
 
 impl ResultData {

@@ -11,6 +11,13 @@ use crate::protocol::OperatorMetric;
 /// anew: looking through them would take longer than the task.
 pub(super) const KEPT_METRICS: usize = 1024;
 
+/// The operator that writes files (`spark-datasource`), and what it calls their bytes.
+const WRITER: &str = "DataWriterExec";
+const BYTES_WRITTEN: &str = "bytes_written";
+
+/// What scans of all kinds call the bytes they read.
+const BYTES_SCANNED: &str = "bytes_scanned";
+
 /// What one task's operators counted.
 #[derive(Default)]
 pub(super) struct OperatorMetrics {
@@ -19,6 +26,12 @@ pub(super) struct OperatorMetrics {
     /// Processor time of all operators.
     pub(super) compute_nanos: u64,
     pub(super) spilled_bytes: u64,
+    /// Read by scans.
+    pub(super) input_bytes: u64,
+    pub(super) input_rows: u64,
+    /// Written by writers of files.
+    pub(super) sink_bytes: u64,
+    pub(super) sink_rows: u64,
     /// The most entries an operator holds.
     pub(super) kept: usize,
 }
@@ -38,6 +51,9 @@ fn walk(
 ) {
     let operator = *number;
     *number += 1;
+    // Leaves that read map output count nothing themselves.
+    let scans = plan.children().is_empty();
+    let writes = plan.name() == WRITER;
     if let Some(metrics) = plan.metrics() {
         found.kept = found.kept.max(metrics.iter().count());
         for metric in metrics.iter().filter(|metric| metric.partition() == Some(partition)) {
@@ -49,6 +65,14 @@ fn walk(
             match value {
                 MetricValue::ElapsedCompute(_) => found.compute_nanos += amount,
                 MetricValue::SpilledBytes(_) => found.spilled_bytes += amount,
+                MetricValue::OutputRows(_) if scans => found.input_rows += amount,
+                MetricValue::OutputRows(_) if writes => found.sink_rows += amount,
+                MetricValue::Count { name, .. } if scans && name == BYTES_SCANNED => {
+                    found.input_bytes += amount;
+                }
+                MetricValue::Count { name, .. } if writes && name == BYTES_WRITTEN => {
+                    found.sink_bytes += amount;
+                }
                 _ => {}
             }
             if amount > 0 {

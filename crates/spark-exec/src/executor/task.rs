@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::common::exec_datafusion_err;
@@ -11,9 +12,10 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 use parking_lot::Mutex;
-use spark_shuffle::BlockId;
+use spark_shuffle::{BlockFetcher, BlockId};
 
 use super::Shared;
+use super::memory::MeasuredPool;
 use super::operators::{self, KEPT_METRICS};
 use super::stage::StageEntry;
 use crate::batches::BatchEncoder;
@@ -27,13 +29,25 @@ use crate::sorted::write_sorted;
 use crate::writer::{MapTask, Written, write_map_output};
 
 /// What a task counts while it runs.
-#[derive(Default)]
 pub(crate) struct Counts {
+    /// The executor's fetcher, with counters of this task's own: it knows how long it was waited for.
+    pub(crate) fetcher: BlockFetcher,
     /// Shuffle bytes read, by the executor that wrote them.
     pub(crate) bytes_read: Mutex<HashMap<Arc<str>, u64>>,
     /// Blocks read, by the executor that wrote them.
     pub(crate) blocks_read: Mutex<HashMap<Arc<str>, u64>>,
-    pub(crate) rows_read: std::sync::atomic::AtomicU64,
+    pub(crate) rows_read: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn of(fetcher: &BlockFetcher) -> Self {
+        Self {
+            fetcher: fetcher.counting_apart(),
+            bytes_read: Mutex::default(),
+            blocks_read: Mutex::default(),
+            rows_read: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Runs a task to its end and reports.
@@ -44,7 +58,7 @@ pub(super) async fn run(
     places: HashMap<u64, Arc<Places>>,
 ) -> TaskFinished {
     let started = Instant::now();
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(Counts::of(&shared.fetcher));
     let mut metrics = TaskMetrics::default();
     let outcome = match &stage {
         Some(stage) => {
@@ -67,8 +81,13 @@ pub(super) async fn run(
     let blocks_read = std::mem::take(&mut *counts.blocks_read.lock());
     metrics.blocks_read =
         blocks_read.into_iter().map(|(executor, blocks)| (executor.to_string(), blocks)).collect();
-    metrics.rows_read = counts.rows_read.load(std::sync::atomic::Ordering::Relaxed);
+    metrics.rows_read = counts.rows_read.load(Ordering::Relaxed);
+    metrics.fetch_wait_nanos = nanos(counts.fetcher.statistics().wait);
     TaskFinished { task: task.task, metrics: Some(metrics), outcome: Some(outcome) }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn failed(error: &DataFusionError) -> task_finished::Outcome {
@@ -99,6 +118,12 @@ async fn execute(
     metrics.decode_micros = started.elapsed().as_micros() as u64;
     let input = TaskInput::new(Arc::clone(shared), places, Arc::clone(counts));
     let config = config.with_extension(Arc::new(ShuffleInput(Arc::new(input))));
+    // Somebody must want to know: the pool is asked often.
+    let measured = shared.settings.event_log.then(|| MeasuredPool::around(&shared.runtime_env));
+    let runtime_env = match &measured {
+        Some(pool) => pool.environment(&shared.runtime_env),
+        None => Arc::clone(&shared.runtime_env),
+    };
     let context = Arc::new(TaskContext::new(
         Some(task.task.to_string()),
         String::new(),
@@ -107,8 +132,24 @@ async fn execute(
         HashMap::new(),
         HashMap::new(),
         HashMap::new(),
-        Arc::clone(&shared.runtime_env),
+        runtime_env,
     ));
+    let outcome = run_plan(shared, stage, task, &plan, context, metrics).await;
+    if let Some(pool) = measured {
+        metrics.peak_memory_bytes = pool.peak();
+    }
+    outcome
+}
+
+/// Runs one partition of a stage's plan.
+async fn run_plan(
+    shared: &Arc<Shared>,
+    stage: &StageEntry,
+    task: &Task,
+    plan: &Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    metrics: &mut TaskMetrics,
+) -> Result<task_finished::Outcome> {
     let partition = task.partition as usize;
     if let Some(write) = plan.downcast_ref::<ShuffleWriteExec>() {
         let rows = write.input().execute(partition, Arc::clone(&context))?;
@@ -129,17 +170,20 @@ async fn execute(
                 write_map_output(rows, write.routing(), map, &shared.store, &context).await?
             }
         };
-        let Written { sizes, rows, bytes, keys, packed } = written;
+        let Written { sizes, rows, bytes, keys, packed, effort } = written;
         metrics.output_rows = rows;
         metrics.bytes_written = bytes;
-        count_operators(shared, stage, &plan, partition, metrics);
+        metrics.write_nanos = nanos(effort.time);
+        count_operators(shared, stage, plan, partition, metrics);
+        metrics.memory_spilled_bytes += effort.memory_spilled;
+        metrics.spilled_bytes += effort.disk_spilled;
         let output = MapOutput { sizes, keys, shuffle: write.shuffle(), packed };
         return Ok(task_finished::Outcome::MapOutput(output));
     }
     let rows = spark_functions::task::scoped(plan.execute(partition, context)?, partition);
     let result = collect(shared, rows, task.task, stage.inline_bytes(), metrics).await?;
     metrics.result_bytes = metrics.bytes_written;
-    count_operators(shared, stage, &plan, partition, metrics);
+    count_operators(shared, stage, plan, partition, metrics);
     Ok(task_finished::Outcome::Result(result))
 }
 
@@ -160,7 +204,11 @@ fn count_operators(
     }
     metrics.operators = found.all;
     metrics.compute_nanos = found.compute_nanos;
+    // What DataFusion's operators spill they count as it is written only; it is not packed.
     metrics.spilled_bytes = found.spilled_bytes;
+    metrics.memory_spilled_bytes = found.spilled_bytes;
+    (metrics.input_bytes, metrics.input_rows) = (found.input_bytes, found.input_rows);
+    (metrics.sink_bytes, metrics.sink_rows) = (found.sink_bytes, found.sink_rows);
 }
 
 /// Encodes a result; one that grows beyond `inline_bytes` becomes a block.

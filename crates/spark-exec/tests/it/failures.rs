@@ -20,7 +20,12 @@ use crate::cluster::{Cluster, PATIENCE, rows, session};
 
 /// A query with a wide shuffle that takes a while.
 pub(crate) async fn heavy(context: &SessionContext) -> DataFrame {
-    let batches = (0..8_i64)
+    heavy_of(context, 8).await
+}
+
+/// The same with so many map tasks.
+pub(crate) async fn heavy_of(context: &SessionContext, maps: i64) -> DataFrame {
+    let batches = (0..maps)
         .map(|partition| {
             let ids = Int64Array::from_iter_values(partition * 100_000..(partition + 1) * 100_000);
             vec![RecordBatch::try_from_iter([("n", Arc::new(ids) as ArrayRef)]).unwrap()]

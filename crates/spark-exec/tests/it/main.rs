@@ -7,6 +7,7 @@ mod codec;
 mod failures;
 mod kept;
 mod leaving;
+mod measured;
 mod offered;
 mod plans;
 mod random;

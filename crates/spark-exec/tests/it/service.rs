@@ -22,8 +22,21 @@ impl MasterWatch for Nobody {
     }
 }
 
+/// The log of a test's application.
+pub(crate) fn event_log(directory: &std::path::Path, app_id: &str) -> EventLogOptions {
+    EventLogOptions {
+        directory: directory.to_owned(),
+        application: ApplicationInfo {
+            name: "test".to_owned(),
+            id: app_id.to_owned(),
+            user: "me".to_owned(),
+            spark_version: "4.0.0".to_owned(),
+        },
+    }
+}
+
 /// How often each map partition was made, by stage and partition.
-fn map_tasks(log: &str) -> BTreeMap<(u64, u64), u32> {
+pub(crate) fn map_tasks(log: &str) -> BTreeMap<(u64, u64), u32> {
     let number = |line: &str, key: &str| -> u64 {
         let at = line.find(key).unwrap() + key.len();
         line[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
@@ -50,15 +63,7 @@ async fn executors_killed_between_map_and_reduce_cost_no_map_task() {
         options.shuffle_service_port = Some(port);
         options.conf.insert("spark.shuffle.service.enabled".to_owned(), "true".to_owned());
         options.conf.insert("spark.shuffle.service.port".to_owned(), port.to_string());
-        options.event_log = Some(EventLogOptions {
-            directory: logs.path().to_owned(),
-            application: ApplicationInfo {
-                name: "test".to_owned(),
-                id: options.app_id.clone(),
-                user: "me".to_owned(),
-                spark_version: "4.0.0".to_owned(),
-            },
-        });
+        options.event_log = Some(event_log(logs.path(), &options.app_id));
     })
     .await;
     for _ in 0..2 {

@@ -34,6 +34,15 @@ impl Driver {
         let metrics = TaskMetrics {
             run_millis: 7,
             shuffle_written_bytes: 99,
+            shuffle_write_nanos: 11,
+            shuffle_wait_millis: 3,
+            peak_memory_bytes: 1000,
+            input_bytes: 21,
+            input_records: 22,
+            output_bytes: 23,
+            output_records: 24,
+            memory_spilled_bytes: 25,
+            disk_spilled_bytes: 26,
             operators: vec![OperatorMetric { name: "1 Sort: output_rows".to_owned(), value: 5 }],
             ..Default::default()
         };
@@ -126,6 +135,20 @@ fn a_query_with_a_loss_is_told_in_sparks_words() {
     assert_eq!(end["Task Metrics"]["Executor Run Time"], 7);
     assert_eq!(end["Task Metrics"]["Shuffle Write Metrics"]["Shuffle Bytes Written"], 99);
     assert_eq!(end["Task Info"]["Host"], "h");
+    let measured = &end["Task Metrics"];
+    assert_eq!(measured["Shuffle Write Metrics"]["Shuffle Write Time"], 11);
+    assert_eq!(measured["Shuffle Read Metrics"]["Fetch Wait Time"], 3);
+    assert_eq!(measured["Peak Execution Memory"], 1000);
+    assert_eq!(
+        measured["Input Metrics"],
+        serde_json::json!({"Bytes Read": 21, "Records Read": 22})
+    );
+    assert_eq!(
+        measured["Output Metrics"],
+        serde_json::json!({"Bytes Written": 23, "Records Written": 24})
+    );
+    assert_eq!(measured["Memory Bytes Spilled"], 25);
+    assert_eq!(measured["Disk Bytes Spilled"], 26);
     let (launch, finish) = (&end["Task Info"]["Launch Time"], &end["Task Info"]["Finish Time"]);
     assert!(launch.as_u64().unwrap() > 1000 && launch.as_u64() < finish.as_u64());
     assert_eq!(events[1]["App Name"], "a \"quoted\" name\n");
@@ -136,7 +159,19 @@ fn a_query_with_a_loss_is_told_in_sparks_words() {
     let done = events
         .iter()
         .find(|e| e["Event"] == "SparkListenerStageCompleted" && e["Stage Info"]["Stage ID"] == 1);
-    assert_eq!(done.unwrap()["Stage Info"]["Accumulables"][0]["Value"], "5");
+    let sums = done.unwrap()["Stage Info"]["Accumulables"].as_array().unwrap();
+    assert_eq!(sums[0]["Value"], "5");
+    // The engine's own, of all tasks of the stage.
+    let sum = |name: &str| sums.iter().find(|sum| sum["Name"] == name).map(|sum| &sum["Value"]);
+    assert_eq!(sum("internal.metrics.shuffle.read.fetchWaitTime"), Some(&3.into()));
+    assert_eq!(sum("internal.metrics.input.recordsRead"), Some(&22.into()));
+    assert_eq!(sum("internal.metrics.shuffle.read.remoteBytesRead"), None, "nobody read any");
+    let maps = events
+        .iter()
+        .rfind(|e| e["Event"] == "SparkListenerStageCompleted" && e["Stage Info"]["Stage ID"] == 0);
+    let maps = maps.unwrap()["Stage Info"]["Accumulables"].as_array().unwrap();
+    let written = maps.iter().find(|s| s["Name"] == "internal.metrics.shuffle.write.writeTime");
+    assert!(written.unwrap()["Value"].as_u64().unwrap() >= 33, "failed tasks count, too");
     let job_end = events.iter().find(|e| e["Event"] == "SparkListenerJobEnd").unwrap();
     assert_eq!(job_end["Job Result"]["Result"], "JobSucceeded");
 }

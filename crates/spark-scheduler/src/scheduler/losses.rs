@@ -85,11 +85,12 @@ impl Scheduler {
             return;
         };
         let (executor, address) = (status.executor.clone(), status.address.clone());
-        // A server that sent one bad block before is not believed in the rest: each further block
-        // would cost the reader another attempt, of which it has few.
-        let again = self.stages.get(&reader).is_some_and(|s| s.fetch_failed_attempts > 1);
+        // Only the block is lost. The holder is asked which others are bad, too; before the reader's
+        // last attempt nobody waits for the answer, and the server is believed in nothing.
+        let last = self.options.max_consecutive_stage_attempts.saturating_sub(1).max(1);
+        let spent = self.stages.get(&reader).map_or(0, |stage| stage.fetch_failed_attempts);
         let touched = match failure.scope {
-            FetchFailureScope::Block if !again => {
+            FetchFailureScope::Block if spent < last => {
                 self.outputs.remove(failure.shuffle, failure.map_partition, map_task);
                 vec![failure.shuffle]
             }
@@ -100,6 +101,17 @@ impl Scheduler {
             FetchFailureScope::Address => self.outputs.remove_where(|s| s.address == address),
         };
         self.output_lost(&touched);
+    }
+
+    /// Outputs that their holder found to be bad.
+    pub(super) fn lose_damaged(&mut self, shuffle: ShuffleId, outputs: &[(u32, TaskId)]) {
+        let mut touched = false;
+        for (map_partition, task) in outputs {
+            touched |= self.outputs.remove(shuffle, *map_partition, *task);
+        }
+        if touched {
+            self.output_lost(&[shuffle]);
+        }
     }
 
     /// Stages that make these shuffles now make the lost parts again; stages that read them launch

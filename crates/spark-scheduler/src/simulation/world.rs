@@ -170,6 +170,7 @@ impl World {
             }
             11 if chaos => self.decommission(),
             12 if chaos => self.move_block(),
+            13 if chaos => self.find_damage(),
             13..16 => self.ask_to_commit(),
             16..90 if !self.running.is_empty() => self.end_a_task(chaos),
             _ => self.pass_time(chaos),
@@ -265,6 +266,20 @@ impl World {
             self.trace.lines.push(format!("-- lost block {block:?}"));
             self.blocks.remove(&block);
         }
+    }
+
+    /// Blocks of a shuffle turn out to be gone, or one that was replaced long ago, or is fine.
+    fn find_damage(&mut self) {
+        let at = self.random.below(self.blocks.len() as u64) as usize;
+        let Some((shuffle, ..)) = self.blocks.keys().nth(at).copied() else { return };
+        let of = self.blocks.keys().filter(|block| block.0 == shuffle);
+        let mut damaged: Vec<Block> = of.copied().collect();
+        damaged.retain(|_| self.random.percent(30));
+        for block in &damaged {
+            self.blocks.remove(block);
+        }
+        let outputs = damaged.iter().map(|(_, map, task)| (*map, *task)).collect();
+        self.tell(Event::MapOutputDamaged { shuffle, outputs });
     }
 
     /// An executor that is about to go has its output copied to another.
@@ -552,6 +567,9 @@ impl World {
                             && Some(failed.task) == failure.map_task
                             && failed.address == status.address
                     })
+                }
+                Event::MapOutputDamaged { shuffle: of, outputs } => {
+                    of == shuffle && outputs.contains(&(*partition, status.task))
                 }
                 _ => false,
             };

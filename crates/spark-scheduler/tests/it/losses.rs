@@ -117,6 +117,103 @@ fn a_fetch_failure_recomputes_only_what_is_lost() {
 }
 
 #[test]
+fn the_holder_of_a_bad_block_names_the_others() {
+    check(
+        "executor a on h1 with 1
+         executor b on h2 with 1
+         job 0
+           map 0 x6
+           result 1 x2 < 0
+         ok 0 1 2 3 4 5
+         fetch 6 s0.0 block
+         damaged s0.0 s0.2
+         at 200",
+        expect![[r#"
+            executor a on h1 with 1
+            executor b on h2 with 1
+            job 0
+              map 0 x6
+              result 1 x2 < 0
+                stage 0.0 of job 0 submitted: 6 tasks
+                launch TID 0 on a: task 0.0 in stage 0.0
+                launch TID 1 on b: task 1.0 in stage 0.0
+            ok 0 1 2 3 4 5
+                launch TID 2 on a: task 2.0 in stage 0.0
+                launch TID 3 on b: task 3.0 in stage 0.0
+                launch TID 4 on a: task 4.0 in stage 0.0
+                launch TID 5 on b: task 5.0 in stage 0.0
+                stage 0.0 succeeded
+                stage 1.0 of job 0 submitted: 2 tasks
+                launch TID 6 on a: task 0.0 in stage 1.0
+                launch TID 7 on b: task 1.0 in stage 1.0
+            fetch 6 s0.0 block
+                stage 1.0 failed: s0.0 is missing
+            damaged s0.0 s0.2
+            at 200
+                stage 0.1 of job 0 submitted: 2 tasks
+                launch TID 8 on a: task 0.0 in stage 0.1
+        "#]],
+    );
+}
+
+/// Two bad blocks are two blocks; a third is one too many for the attempts that are left.
+#[test]
+fn a_server_is_believed_in_nothing_before_the_last_attempt() {
+    check(
+        "executor a on h1 with 1
+         job 0
+           map 0 x3
+           result 1 x1 < 0
+         ok 0 1 2
+         fetch 3 s0.0 block
+         at 200
+         ok 4
+         fetch 5 s0.1 block
+         at 400
+         ok 6
+         fetch 7 s0.2 block
+         at 600",
+        expect![[r#"
+            executor a on h1 with 1
+            job 0
+              map 0 x3
+              result 1 x1 < 0
+                stage 0.0 of job 0 submitted: 3 tasks
+                launch TID 0 on a: task 0.0 in stage 0.0
+            ok 0 1 2
+                launch TID 1 on a: task 1.0 in stage 0.0
+                launch TID 2 on a: task 2.0 in stage 0.0
+                stage 0.0 succeeded
+                stage 1.0 of job 0 submitted: 1 tasks
+                launch TID 3 on a: task 0.0 in stage 1.0
+            fetch 3 s0.0 block
+                stage 1.0 failed: s0.0 is missing
+            at 200
+                stage 0.1 of job 0 submitted: 1 tasks
+                launch TID 4 on a: task 0.0 in stage 0.1
+            ok 4
+                stage 0.1 succeeded
+                stage 1.1 of job 0 submitted: 1 tasks
+                launch TID 5 on a: task 0.0 in stage 1.1
+            fetch 5 s0.1 block
+                stage 1.1 failed: s0.1 is missing
+            at 400
+                stage 0.2 of job 0 submitted: 1 tasks
+                launch TID 6 on a: task 1.0 in stage 0.2
+            ok 6
+                stage 0.2 succeeded
+                stage 1.2 of job 0 submitted: 1 tasks
+                launch TID 7 on a: task 0.0 in stage 1.2
+            fetch 7 s0.2 block
+                stage 1.2 failed: s0.2 is missing
+            at 600
+                stage 0.3 of job 0 submitted: 3 tasks
+                launch TID 8 on a: task 0.0 in stage 0.3
+        "#]],
+    );
+}
+
+#[test]
 fn a_server_that_does_not_answer_loses_all_its_output() {
     check(
         "executor a on h1 with 1

@@ -9,6 +9,7 @@
 //! ok 5 6 7                           task attempts succeed
 //! fail 5 boom                        … fail; `uncounted 5 why`, `fatal 5 why`, `killed 5`
 //! fetch 5 s0.1 block                 … miss map output 1 of shuffle 0; `address` for all there
+//! damaged s0.1 s0.3                  map outputs of shuffle 0 were looked at and found bad
 //! move s0.1 b                        map output 1 of shuffle 0 was copied to executor b
 //! at 200                             time passes, wakeups on the way included
 //! cancel 0 | cancel group g | cancel tag t | cancel stage 3 | commit 5 | release 0 | why 0
@@ -113,6 +114,7 @@ impl Player {
                 self.tell(Event::TaskFinished { task: task(), outcome });
             }
             "fetch" => self.fetch_failed(task(), words[2], words[3] == "address"),
+            "damaged" => self.found_damaged(&words[1..]),
             "move" => self.output_moved(words[1], words[2]),
             "at" => self.pass_to(Time::from_millis(number(words[1]))),
             "cancel" => {
@@ -216,6 +218,17 @@ impl Player {
         let message = format!("{what} is missing").into();
         let failure = FetchFailure { shuffle, map_partition, map_task, scope, message };
         self.tell(Event::TaskFinished { task, outcome: TaskOutcome::FetchFailed(failure) });
+    }
+
+    fn found_damaged(&mut self, names: &[&str]) {
+        let names = names.iter().map(|name| name.trim_start_matches('s').split_once('.').unwrap());
+        let names: Vec<(u64, u64)> = names.map(|(s, map)| (number(s), number(map))).collect();
+        let shuffle = ShuffleId(names[0].0);
+        let statuses = self.scheduler.map_outputs(shuffle).unwrap().statuses();
+        // What is lost already had an attempt, too.
+        let task = |map: u64| statuses[map as usize].as_ref().map_or(TaskId(0), |s| s.task);
+        let outputs = names.iter().map(|(_, map)| (*map as u32, task(*map))).collect();
+        self.tell(Event::MapOutputDamaged { shuffle, outputs });
     }
 
     fn output_moved(&mut self, what: &str, to: &str) {

@@ -107,13 +107,31 @@ fn assert_corrupt(file: &[u8], segments: &[Vec<u8>]) {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     write(&store, block(0), segments);
+    store.verify(block(0)).unwrap();
     fs::write(data_file(&store), file).unwrap();
+    let verified = store.verify(block(0));
+    assert!(matches!(verified, Err(StoreError::Corrupt { .. })), "{verified:?}");
     let read = store.read(block(0)).and_then(|reader| {
         (0..reader.segments())
             .map(|segment| reader.read_segment(segment))
             .collect::<Result<Vec<_>, _>>()
     });
     assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+}
+
+/// Who has a block open has its index: what the file is now is another matter.
+#[test]
+fn a_block_is_verified_as_it_is_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    write(&store, block(0), &[pattern(1, 1000), pattern(2, 1000)]);
+    let open = store.read(block(0)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(data_file(&store)).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    open.read_segment(1).unwrap();
+    assert!(matches!(store.verify(block(0)), Err(StoreError::Corrupt { .. })));
+    store.remove(block(0));
+    assert!(matches!(store.verify(block(0)), Err(StoreError::Missing { .. })));
 }
 
 #[test]

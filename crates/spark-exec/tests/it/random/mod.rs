@@ -26,7 +26,7 @@ use spark_sql_parser::{ParserOptions, parse_statement};
 use generator::{Query, Random, TABLES};
 
 /// Queries over the same tables.
-const QUERIES_PER_SEED: usize = 20;
+pub(crate) const QUERIES_PER_SEED: usize = 20;
 
 /// What was asked.
 #[derive(Debug, Default, Clone, Copy)]
