@@ -1,8 +1,9 @@
 //! One execution: its buffered responses and who may read them.
 //!
-//! Spark's reattachable execution (`SparkConnectExecutionManager`): responses stay until the client releases them, the
+//! Spark's reattachable execution (`ExecuteResponseObserver`): responses stay until the client releases them, the
 //! stream may end at any time and be taken up again after the last response seen, and a later reader displaces an
-//! earlier one. Producers wait while too much is unread, so a result of any size needs bounded memory.
+//! earlier one. Producers wait while too much is unread, and of what was read only the last is kept for a client that
+//! does not release, so a result of any size needs bounded memory.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// Unread response bytes beyond which the producer waits: enough to keep a fast client busy.
-const BUFFER_BYTES: usize = 64 << 20;
+const BUFFER_BYTES: usize = 16 << 20;
 
 /// Where an operation stands, as `GetStatus` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ struct Buffer {
     /// Responses not yet released; the first has index `first`.
     responses: VecDeque<ExecutePlanResponse>,
     first: usize,
-    /// Id of the last response released, behind which a reader may start though it is gone.
+    /// Id of the last response that is gone, behind which a reader may start all the same.
     released: String,
     bytes: usize,
     /// Index after the last response any reader has been given.
@@ -57,11 +58,13 @@ struct Buffer {
     reader: u64,
 }
 
-/// How long and how much one stream may carry before the client has to reattach.
+/// How long and how much one stream may carry before the client has to reattach, and how much of what it carried stays
+/// for that.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamLimits {
     pub duration: Duration,
     pub bytes: usize,
+    pub retry_bytes: usize,
 }
 
 /// Why a reader cannot start where it asked.
@@ -187,6 +190,7 @@ impl Operation {
             next,
             deadline: Instant::now() + limits.duration,
             bytes_left: limits.bytes,
+            retry_bytes: limits.retry_bytes,
         })
     }
 
@@ -227,6 +231,7 @@ pub struct Reader {
     next: usize,
     deadline: Instant,
     bytes_left: usize,
+    retry_bytes: usize,
 }
 
 /// What a reader gets.
@@ -285,10 +290,13 @@ impl Reader {
             buffer.read = self.next;
             buffer.unread_bytes -= size;
         }
-        if !self.operation.reattachable {
-            while buffer.first < self.next {
-                buffer.drop_first();
+        // A stream that cannot be taken up again needs nothing twice; of one that can, what was read first may go.
+        let kept = if self.operation.reattachable { self.retry_bytes } else { 0 };
+        while buffer.first < self.next && buffer.bytes - buffer.unread_bytes > kept {
+            if self.operation.reattachable && buffer.first + 1 == self.next {
+                break;
             }
+            buffer.drop_first();
         }
         drop(buffer);
         operation.changed.notify_waiters();
@@ -300,7 +308,8 @@ impl Reader {
 mod tests {
     use super::*;
 
-    const LIMITS: StreamLimits = StreamLimits { duration: Duration::from_secs(60), bytes: 1 << 30 };
+    const LIMITS: StreamLimits =
+        StreamLimits { duration: Duration::from_secs(60), bytes: 1 << 30, retry_bytes: 1 << 30 };
 
     fn response(id: &str) -> ExecutePlanResponse {
         ExecutePlanResponse { response_id: id.to_owned(), ..Default::default() }
@@ -352,6 +361,38 @@ mod tests {
         let mut reader = operation.attach(None, LIMITS).unwrap();
         assert!(matches!(reader.next().await, Next::Response(_)));
         assert!(producer.await.unwrap());
+    }
+
+    /// A client that never releases, and reads a result many times as large as what may be kept.
+    #[tokio::test]
+    async fn what_was_read_is_kept_up_to_a_limit() {
+        let big = |number: usize| ExecutePlanResponse {
+            session_id: "x".repeat(1 << 20),
+            ..response(&number.to_string())
+        };
+        let operation = Operation::new("op".into(), vec![], true);
+        let limits = StreamLimits { retry_bytes: 3 << 20, ..LIMITS };
+        let mut reader = operation.attach(None, limits).unwrap();
+        for number in 0..100 {
+            assert!(operation.push(big(number)).await);
+            assert!(matches!(reader.next().await, Next::Response(_)));
+            let bytes = operation.buffer.lock().bytes;
+            assert!(bytes <= 3 << 20, "{bytes} after {number}");
+        }
+        operation.finish(Ok(()));
+        assert_eq!(
+            ids(&mut operation.attach(Some("98"), limits).unwrap()).await,
+            ["99", "End(Ok(("]
+        );
+        assert_eq!(operation.attach(Some("90"), limits).err(), Some(CursorError::PositionNotFound));
+        // One response that is larger than all that may be kept stays till the next is read.
+        let operation = Operation::new("op".into(), vec![], true);
+        let limits = StreamLimits { retry_bytes: 1, ..LIMITS };
+        assert!(operation.push(big(0)).await);
+        let mut reader = operation.attach(None, limits).unwrap();
+        assert!(matches!(reader.next().await, Next::Response(_)));
+        operation.finish(Ok(()));
+        assert_eq!(ids(&mut operation.attach(None, limits).unwrap()).await, ["0", "End(Ok(("]);
     }
 
     #[tokio::test]

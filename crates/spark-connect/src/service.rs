@@ -21,6 +21,8 @@ use crate::session::{ConnectSession, Sessions};
 const STREAM_DURATION: Duration = Duration::from_secs(120);
 /// `spark.connect.execute.reattachable.senderMaxStreamSize`'s default.
 const STREAM_BYTES: usize = 1 << 30;
+/// `spark.connect.execute.reattachable.observerRetryBufferSize`'s default.
+const RETRY_BYTES: usize = 10 << 20;
 
 /// The service.
 #[derive(Debug)]
@@ -64,21 +66,19 @@ impl ConnectService {
     }
 
     fn limits(session: &ConnectSession) -> StreamLimits {
-        let key = "spark.connect.execute.reattachable.senderMaxStream";
-        let duration = session
-            .plan
-            .get(&format!("{key}Duration"))
+        let get =
+            |name: &str| session.plan.get(&format!("spark.connect.execute.reattachable.{name}"));
+        let duration = get("senderMaxStreamDuration")
             .and_then(|text| spark_conf::parse_duration(&text, spark_conf::TimeUnit::Millisecond));
-        let bytes = session
-            .plan
-            .get(&format!("{key}Size"))
-            .and_then(|text| spark_conf::parse_bytes(&text, spark_conf::ByteUnit::Byte));
+        let bytes = |name| {
+            get(name)
+                .and_then(|text| spark_conf::parse_bytes(&text, spark_conf::ByteUnit::Byte))
+                .and_then(|bytes| usize::try_from(bytes).ok())
+        };
         StreamLimits {
             duration: duration.filter(|d| !d.is_zero()).unwrap_or(STREAM_DURATION),
-            bytes: bytes
-                .filter(|bytes| *bytes > 0)
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .unwrap_or(STREAM_BYTES),
+            bytes: bytes("senderMaxStreamSize").filter(|bytes| *bytes > 0).unwrap_or(STREAM_BYTES),
+            retry_bytes: bytes("observerRetryBufferSize").unwrap_or(RETRY_BYTES),
         }
     }
 

@@ -215,13 +215,13 @@ properties! {
         "Largest message a Connect client may send";
     CONNECT_ARROW_BATCH_SIZE: u64 = "spark.connect.grpc.arrow.maxBatchSize", SIZE, Value("4m"), "3.4.0", Session, Planned,
         "Largest Arrow batch sent to a client";
-    CONNECT_STREAM_MAX_DURATION: Duration = "spark.connect.execute.reattachable.senderMaxStreamDuration", MILLISECONDS, Value("2m"), "3.5.0", Session, Planned,
+    CONNECT_STREAM_MAX_DURATION: Duration = "spark.connect.execute.reattachable.senderMaxStreamDuration", MILLISECONDS, Value("2m"), "3.5.0", Session, Honoured,
         "After this time a response stream ends and the client reattaches";
-    CONNECT_STREAM_MAX_SIZE: u64 = "spark.connect.execute.reattachable.senderMaxStreamSize", SIZE, Value("1g"), "3.5.0", Session, Planned,
+    CONNECT_STREAM_MAX_SIZE: u64 = "spark.connect.execute.reattachable.senderMaxStreamSize", SIZE, Value("1g"), "3.5.0", Session, Honoured,
         "After this many bytes a response stream ends and the client reattaches";
     CONNECT_REATTACHABLE: bool = "spark.connect.execute.reattachable.enabled", Kind::Boolean, Value("true"), "3.5.0", Static, Planned,
         "Whether operations outlive their response stream";
-    CONNECT_OBSERVER_RETRY_BUFFER: u64 = "spark.connect.execute.reattachable.observerRetryBufferSize", SIZE, Value("10m"), "3.5.0", Session, Planned,
+    CONNECT_OBSERVER_RETRY_BUFFER: u64 = "spark.connect.execute.reattachable.observerRetryBufferSize", SIZE, Value("10m"), "3.5.0", Session, Honoured,
         "Bytes kept for a client that reattaches";
     CONNECT_PLAN_COMPRESSION_THRESHOLD: u64 = "spark.connect.session.planCompression.threshold", SIZE, Value("10m"), "4.1.0", Session, Client,
         "Plans at least this large may come compressed";
