@@ -1,5 +1,6 @@
 """Mesos clusters on loopback for benchmarks and long runs: our own programs, or genuine Apache Mesos."""
 
+import base64
 import json
 import os
 import signal
@@ -49,8 +50,9 @@ class Cluster:
     """Masters and agents; `agents` are lists of flags, which both kinds know under Mesos' names. More than one master
     elect a leader in a ZooKeeper of their own."""
 
-    # Where the masters listen.
+    # Where the masters listen, and `principal:secret` for their operator API if they ask for it.
     host = "127.0.0.1"
+    credential = None
 
     def __init__(self, folder, agents, master=(), masters=1):
         self.folder = Path(folder)
@@ -100,11 +102,23 @@ class Cluster:
     def get(self, path, port=None):
         for port in [port] if port else self.ports.values():
             try:
-                with urllib.request.urlopen(f"http://{self.host}:{port}{path}", timeout=10) as answer:
+                with self.ask(port, path) as answer:
                     return json.load(answer)
             except OSError:
                 pass
         return {}
+
+    def ask(self, port, path, call=None):
+        """A request to one master, with a body if it is a call."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"} if call else {}
+        if self.credential:
+            headers["Authorization"] = "Basic " + base64.b64encode(self.credential.encode()).decode()
+        body = json.dumps(call).encode() if call else None
+        return urllib.request.urlopen(urllib.request.Request(f"http://{self.host}:{port}{path}", body, headers), timeout=10)
+
+    def operate(self, call):
+        """An operator call to the leading master."""
+        self.ask(self.ports[self.leader()], "/api/v1", call).close()
 
     def frameworks(self):
         return self.get("/state").get("frameworks", [])

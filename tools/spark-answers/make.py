@@ -12,7 +12,6 @@ import venv
 from pathlib import Path
 
 SPARK_VERSION = "4.2.0"
-SCALE_FACTOR = "0.1"
 MASTER = "local[2]"
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = ROOT / "tests" / "answers"
@@ -67,10 +66,9 @@ def environment() -> Path:
 def tpch_data(options) -> Path:
     if options.tpch_data:
         return options.tpch_data
-    folder = CACHE / f"tpch-sf{SCALE_FACTOR}"
-    subprocess.run(
-        [options.ferrospark, "tpch-data", "--scale-factor", SCALE_FACTOR, "--output", folder], check=True
-    )
+    scale = options.tpch_scale
+    folder = CACHE / f"tpch-sf{scale}"
+    subprocess.run([options.ferrospark, "tpch-data", "--scale-factor", scale, "--output", folder], check=True)
     return folder
 
 
@@ -79,7 +77,8 @@ def arguments():
     parser.add_argument("what", nargs="*", default=["tpch", "tpcds", "examples"], help="tpch, tpcds, examples, or names of examples")
     parser.add_argument("--tpcds-scale", default="0.05", help="scale factor of TPC-DS; default: 0.05")
     parser.add_argument("--output", type=Path, default=ANSWERS, help="default: tests/answers")
-    parser.add_argument("--tpch-data", type=Path, help="Parquet of TPC-H at scale factor 0.1; made if not given")
+    parser.add_argument("--tpch-scale", default="0.1", help="scale factor of TPC-H; default: 0.1")
+    parser.add_argument("--tpch-data", type=Path, help="Parquet of TPC-H at that scale factor; made if not given")
     parser.add_argument(
         "--ferrospark", type=Path, default=ROOT / "target" / "debug" / "ferrospark", help="makes the TPC-H data"
     )
@@ -96,10 +95,11 @@ def make_tpch(options) -> None:
     from tpch import TABLES, text_of
 
     data = tpch_data(options)
-    folder = options.output / f"tpch-sf{SCALE_FACTOR}"
+    folder = options.output / f"tpch-sf{options.tpch_scale}"
     folder.mkdir(parents=True, exist_ok=True)
     spark = (
         SparkSession.builder.master(MASTER)
+        .config("spark.driver.memory", "4g")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "4")
@@ -116,7 +116,7 @@ def make_tpch(options) -> None:
         schema = [{"name": field.name, "type": field.dataType.simpleString()} for field in frame.schema]
         answer = {
             "query": f"q{number:02}",
-            "scale_factor": float(SCALE_FACTOR),
+            "scale_factor": float(options.tpch_scale),
             "ordered": is_ordered(spark, sql, rows, ORDER.get(number, [])),
             "schema": schema,
             "rows": [[text_of(value) for value in row] for row in rows],

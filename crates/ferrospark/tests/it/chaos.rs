@@ -2,7 +2,7 @@
 
 use crate::run::{out, script, succeeded};
 
-/// Executors killed with and without a shuffle service, the service killed, blocks cut short: answers stay
+/// Executors killed with and without a shuffle service (all between map and reduce), the service killed, blocks cut short: answers stay
 /// right, no more is done again than was lost, and nothing is left behind.
 #[test]
 fn queries_survive_what_is_killed_and_broken() {
@@ -10,7 +10,7 @@ fn queries_survive_what_is_killed_and_broken() {
     succeeded(&setup);
     let output = script(out(&setup).trim())
         .args(["tools/chaos/run.py", "--first", "0", "--seeds", "4"])
-        .args(["--kinds", "kill-executor,kill-executors,kill-service,truncate"])
+        .args(["--kinds", "kill-executor,kill-between,kill-service,truncate"])
         .output()
         .unwrap();
     succeeded(&output);
