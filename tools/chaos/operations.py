@@ -36,7 +36,8 @@ AGENTS = [[f"--resources=cpus:1;mem:3072;disk:4096;ports:[{31000 + n * 1000}-{31
 COMMON = [
     "spark.ferrospark.localExecution.enabled=false", "spark.executor.memory=1g", "spark.executor.cores=1", "spark.cores.max=2",
     "spark.ui.enabled=false", "spark.sql.shuffle.partitions=24", "spark.sql.adaptive.coalescePartitions.enabled=false",
-    "spark.eventLog.enabled=true",
+    "spark.eventLog.enabled=true", "spark.scheduler.minRegisteredResourcesRatio=1.0",
+    "spark.scheduler.maxRegisteredResourcesWaitingTime=120s",
 ]
 
 
@@ -181,6 +182,7 @@ def service(kind, folder):
         cluster.kill(cluster.leader())
         found = one.end()
         assert found["maps_again"] == 0, found
+        wait_for("another leader", cluster.leader)
         wait_for("the files of an application that ended to go", lambda: not files())
         # The new leader says that a framework is over whose driver died.
         begin_and_die()

@@ -1,4 +1,4 @@
-//! A few seeds of `make soak SUITE=chaos`.
+//! A few seeds of `make soak SUITE=chaos`, and a part of `SUITE=operations`.
 
 use crate::run::{out, script, succeeded};
 
@@ -15,4 +15,17 @@ fn queries_survive_what_is_killed_and_broken() {
         .unwrap();
     succeeded(&output);
     assert!(out(&output).contains("\"right\": 4"), "{}", out(&output));
+}
+
+/// An operator drains an agent in mid-query (`DRAIN_AGENT`): what its executor wrote is moved, and nothing is computed again.
+#[test]
+fn what_is_on_a_drained_agent_is_moved() {
+    let setup = script("tools/setup").output().unwrap();
+    succeeded(&setup);
+    let output = script(out(&setup).trim())
+        .args(["tools/chaos/operations.py", "--clusters", "ours", "drain"])
+        .output()
+        .unwrap();
+    succeeded(&output);
+    assert!(out(&output).contains("\"attempts_again\": 0"), "{}", out(&output));
 }
