@@ -66,19 +66,24 @@ impl ConnectService {
     }
 
     fn limits(session: &ConnectSession) -> StreamLimits {
-        let get =
-            |name: &str| session.plan.get(&format!("spark.connect.execute.reattachable.{name}"));
-        let duration = get("senderMaxStreamDuration")
+        let duration = session
+            .plan
+            .get("spark.connect.execute.reattachable.senderMaxStreamDuration")
             .and_then(|text| spark_conf::parse_duration(&text, spark_conf::TimeUnit::Millisecond));
         let bytes = |name| {
-            get(name)
+            session
+                .plan
+                .get(name)
                 .and_then(|text| spark_conf::parse_bytes(&text, spark_conf::ByteUnit::Byte))
                 .and_then(|bytes| usize::try_from(bytes).ok())
         };
         StreamLimits {
             duration: duration.filter(|d| !d.is_zero()).unwrap_or(STREAM_DURATION),
-            bytes: bytes("senderMaxStreamSize").filter(|bytes| *bytes > 0).unwrap_or(STREAM_BYTES),
-            retry_bytes: bytes("observerRetryBufferSize").unwrap_or(RETRY_BYTES),
+            bytes: bytes("spark.connect.execute.reattachable.senderMaxStreamSize")
+                .filter(|bytes| *bytes > 0)
+                .unwrap_or(STREAM_BYTES),
+            retry_bytes: bytes("spark.connect.execute.reattachable.observerRetryBufferSize")
+                .unwrap_or(RETRY_BYTES),
         }
     }
 
