@@ -85,8 +85,8 @@ struct FrameworkModel {
     /// The latest state heard of each task.
     known: BTreeMap<TaskId, TaskState>,
     wanted_killed: BTreeSet<TaskId>,
-    /// Tasks whose state was asked for on this stream, if only by KILL, and not answered yet.
-    asked: BTreeSet<TaskId>,
+    /// How often the state of a task was asked for on this stream, if only by KILL, and not answered yet.
+    asked: BTreeMap<TaskId, u32>,
     agents: BTreeMap<TaskId, AgentId>,
 }
 
@@ -423,7 +423,7 @@ impl Simulation {
         let live = self.frameworks[framework].known.iter().find(|(_, state)| !is_over(**state));
         let Some(task_id) = live.map(|(id, _)| id.clone()) else { return };
         self.frameworks[framework].wanted_killed.insert(task_id.clone());
-        self.frameworks[framework].asked.insert(task_id.clone());
+        *self.frameworks[framework].asked.entry(task_id.clone()).or_default() += 1;
         let kill = Some(call::Kill { task_id, ..call::Kill::default() });
         self.call(framework, Call { r#type: Some(Type::Kill.into()), kill, ..Call::default() });
     }
@@ -652,7 +652,11 @@ impl Simulation {
         let state = status.state();
         let model = &mut self.frameworks[framework];
         let answers = status.reason == Some(Reason::Reconciliation.into());
-        let asked = answers && model.asked.remove(&status.task_id);
+        let waiting = model.asked.get_mut(&status.task_id).filter(|count| answers && **count > 0);
+        let asked = waiting.is_some();
+        if let Some(count) = waiting {
+            *count -= 1;
+        }
         let over = model.known.get(&status.task_id).is_some_and(|known| is_over(*known));
         if state == TaskState::UnknownTask && over && asked {
             // A question was under way when the end was told, or a KILL, which is one where the master knows no
@@ -692,7 +696,9 @@ impl Simulation {
             .collect();
         let asked: BTreeSet<_> = tasks.iter().map(|task| task.task_id.clone()).collect();
         if !tasks.is_empty() {
-            self.frameworks[framework].asked.extend(asked);
+            for task in asked {
+                *self.frameworks[framework].asked.entry(task).or_default() += 1;
+            }
             let reconcile = Some(call::Reconcile { tasks });
             let r#type = Some(Type::Reconcile.into());
             self.call(framework, Call { r#type, reconcile, ..Call::default() });
