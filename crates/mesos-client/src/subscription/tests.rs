@@ -240,25 +240,30 @@ proptest! {
         let masters = if fixed { Masters::Fixed(master(1)) } else { Masters::Detected };
         let mut s = Subscription::new(masters, None, Patience::default(), 7);
         let first = s.handle(Event::Start, now);
-        let mut live = fixed.then_some(1);
+        // The last generation, and whether its connection is still there.
+        let mut latest = u64::from(fixed);
+        let mut open = fixed;
         let mut ended = false;
         let mut known = false;
         prop_assert_eq!(first.len(), usize::from(fixed));
         for (event, later) in events {
             now += Duration::from_millis(later);
             if let Event::Subscribed { generation, .. } = &event {
-                known |= live == Some(*generation) && !ended;
+                known |= open && latest == *generation;
             }
             let actions = s.handle(event, now);
             prop_assert!(!ended || actions.is_empty());
             for action in actions {
                 match action {
                     Action::Connect { generation, framework_id, .. } => {
-                        prop_assert!(generation > live.unwrap_or(0));
+                        prop_assert!(generation > latest);
                         prop_assert_eq!(framework_id.is_some(), known);
-                        live = Some(generation);
+                        (latest, open) = (generation, true);
                     }
-                    Action::Drop(generation) => prop_assert_eq!(Some(generation), live),
+                    Action::Drop(generation) => {
+                        prop_assert_eq!((generation, true), (latest, open));
+                        open = false;
+                    }
                     Action::Disconnected(_) => prop_assert!(known),
                     Action::GiveUp(_) => ended = true,
                 }
