@@ -5,6 +5,7 @@
 //! [`ResolvedPlan`]; [`plan_physical`] makes it executable for one of the two [`Mode`]s. It must not know sockets,
 //! Mesos, stages or executors.
 
+mod broadcast;
 pub mod cache;
 pub mod catalog;
 pub mod codec;

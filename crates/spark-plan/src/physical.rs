@@ -12,7 +12,7 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_expr::{AcrossPartitions, LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -26,6 +26,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use spark_sql_parser::ast::ExplainMode;
 
+use crate::broadcast;
 use crate::errors::{Result, from_datafusion};
 use crate::field::ResolvedPlan;
 use crate::nodes::{NodeKind, SparkNode};
@@ -172,11 +173,11 @@ impl JoinStrategy {
         if has_broadcast_hint(plan) {
             return true;
         }
-        let Ok(limit) = usize::try_from(self.broadcast_threshold) else { return false };
-        if !self.staged || limit == 0 {
+        let Ok(threshold) = u64::try_from(self.broadcast_threshold) else { return false };
+        if !self.staged || threshold == 0 {
             return false;
         }
-        size_of(plan).is_some_and(|bytes| bytes <= limit)
+        broadcast::size(plan).is_some_and(|size| size.is_below(threshold))
     }
 
     fn hash_join(&self, join: &HashJoinExec) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
@@ -192,13 +193,19 @@ impl JoinStrategy {
                 .build()?;
             return Ok(Some(Arc::new(joined)));
         }
-        let left_small = may_broadcast_left(*join.join_type()) && self.small(join.left());
+        let left_small = may_broadcast_left(*join.join_type())
+            && self.small(join.left())
+            && !has_constants_per_partition(join.right());
         let swapped = join.join_type().swap();
         let right_small = join.join_type().supports_swap()
             && may_broadcast_left(swapped)
-            && self.small(join.right());
+            && self.small(join.right())
+            && !has_constants_per_partition(join.left());
         let swap = match (left_small, right_small) {
-            (true, true) => size_of(join.right()) < size_of(join.left()),
+            (true, true) => {
+                let stored = |side| broadcast::size(side).map(|size| size.stored);
+                stored(join.right()) < stored(join.left())
+            }
             (left, right) => right && !left,
         };
         if swap {
@@ -276,10 +283,11 @@ fn single(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     Arc::new(SparkExec::new(Operator::Coalesce(1), plan))
 }
 
-fn size_of(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    #[expect(deprecated, reason = "the only entry that needs no statistics registry")]
-    let statistics = plan.partition_statistics(None).ok()?;
-    statistics.total_byte_size.get_value().copied()
+/// Whether a column is constant in each partition, but not the same in all. DataFusion leaves out a sort by such a column below a
+/// join, and then finds that the join does not tell of the order.
+fn has_constants_per_partition(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let constants = plan.equivalence_properties().constants();
+    constants.iter().any(|constant| constant.across_partitions == AcrossPartitions::Heterogeneous)
 }
 
 /// Whether the plan is hinted, looking through operators that neither add nor multiply rows.

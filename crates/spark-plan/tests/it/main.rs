@@ -7,6 +7,7 @@ mod composed;
 mod dataframe;
 mod files;
 mod harness;
+mod joins;
 mod queries;
 mod tpch;
 mod windows;
