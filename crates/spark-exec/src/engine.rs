@@ -13,6 +13,7 @@ mod offered;
 mod query;
 mod ranges;
 mod results;
+mod runtime_filters;
 mod skew;
 mod spillable;
 mod subqueries;

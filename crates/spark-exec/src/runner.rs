@@ -57,6 +57,8 @@ pub const ADAPTIVE_PROPERTIES: &[&str] = &[
     "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes",
     "spark.sql.autoBroadcastJoinThreshold",
     "spark.sql.exchange.reuse",
+    "spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold",
+    "spark.sql.optimizer.runtime.bloomFilter.enabled",
 ];
 
 /// A query under way.

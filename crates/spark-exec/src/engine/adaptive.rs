@@ -17,6 +17,7 @@ use datafusion::error::Result;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use spark_scheduler::MapSizes;
 
+use super::broadcasts::Limits;
 use super::skew::SkewJoins;
 use super::{ranges, skew};
 use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
@@ -28,8 +29,8 @@ pub(super) struct Adaptive {
     pub(super) coalescing: Option<Coalescing>,
     /// Splits skewed partitions of joins.
     pub(super) skew_joins: Option<SkewJoins>,
-    /// `spark.sql.adaptive.autoBroadcastJoinThreshold`; `None` is never.
-    pub(super) broadcast_bytes: Option<u64>,
+    /// `spark.sql.adaptive.autoBroadcastJoinThreshold`, and `spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold`.
+    pub(super) limits: Limits,
     /// `spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold`: the largest partition a hash
     /// table is made of; `None` goes by memory alone.
     pub(super) hash_join_bytes: Option<u64>,
@@ -43,7 +44,7 @@ impl Adaptive {
             coalescing: is_on("spark.sql.adaptive.coalescePartitions.enabled")
                 .then(|| Coalescing::of(&get)),
             skew_joins: is_on("spark.sql.adaptive.skewJoin.enabled").then(|| SkewJoins::of(&get)),
-            broadcast_bytes: broadcast_bytes(&get),
+            limits: Limits { broadcast: broadcast_bytes(&get), filter: filter_bytes(&get) },
             hash_join_bytes: Some(size(
                 &get,
                 "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold",
@@ -116,6 +117,14 @@ fn broadcast_bytes(get: &impl Fn(&str) -> Option<String>) -> Option<u64> {
         Some(text) => parse_size(&text),
         None => Some(10 << 20),
     }
+}
+
+/// The largest build side that filters the other.
+fn filter_bytes(get: &impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let prefix = "spark.sql.optimizer.runtime.bloomFilter";
+    let enabled =
+        get(&format!("{prefix}.enabled")).is_none_or(|value| value.eq_ignore_ascii_case("true"));
+    enabled.then(|| size(get, &format!("{prefix}.creationSideThreshold"), 10 << 20))
 }
 
 /// `spark.sql.adaptive.advisoryPartitionSizeInBytes`.

@@ -6,7 +6,7 @@
 //! the chance, the larger side waits for the smaller one, as far as the sizes of the files below
 //! them tell which that is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -19,6 +19,7 @@ use datafusion::physical_plan::union::InterleaveExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::adaptive::MapStageOutput;
+use super::runtime_filters;
 use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
 use crate::stages::{Stage, left_may_be_broadcast};
 
@@ -26,7 +27,7 @@ use crate::stages::{Stage, left_may_be_broadcast};
 const HOPELESS_FACTOR: u64 = 64;
 
 /// Bytes of the files below each stage that writes a shuffle, its parents included.
-pub(super) fn input_bytes(stages: &[Stage]) -> HashMap<u64, u64> {
+fn input_bytes(stages: &[Stage]) -> HashMap<u64, u64> {
     let mut bytes: HashMap<u64, u64> = HashMap::new();
     for stage in stages {
         let parents: u64 = stage.parents.iter().filter_map(|parent| bytes.get(parent)).sum();
@@ -51,9 +52,9 @@ fn file_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
 
 /// The shuffles a partitioned join reads, if its left side may be broadcast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sides {
-    left: u64,
-    right: u64,
+pub(super) struct Sides {
+    pub(super) left: u64,
+    pub(super) right: u64,
 }
 
 /// The joins of a stage that may change their mode: nothing above them in the stage relies on how
@@ -79,12 +80,23 @@ fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
     let may = *join.partition_mode() == PartitionMode::Partitioned
         && left_may_be_broadcast(*join.join_type())
         && !join.null_aware;
+    may.then(|| sides_of(join)).flatten()
+}
+
+/// The shuffles that a join reads, if that is all its sides do.
+pub(super) fn sides_of(join: &HashJoinExec) -> Option<Sides> {
     let side = |plan: &Arc<dyn ExecutionPlan>| {
         let reader = plan.downcast_ref::<ShuffleReaderExec>()?;
         (reader.mode() == ReadMode::Reduce && reader.runs().is_none()).then(|| reader.shuffle())
     };
-    may.then_some(())?;
     Some(Sides { left: side(join.left())?, right: side(join.right())? })
+}
+
+/// A reader of all reduce partitions as one, for every task.
+pub(super) fn read_whole(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    let reader = plan.downcast_ref::<ShuffleReaderExec>()?;
+    let segments = plan.output_partitioning().partition_count() as u32;
+    Some(Arc::new(reader.with_runs(std::iter::once(Run::from(0..segments)).collect())))
 }
 
 /// Moves probe sides that have not begun into the stages of joins whose build side is small.
@@ -129,7 +141,7 @@ pub(super) fn convert(
     }
 }
 
-fn reads_once(stage: &Stage, shuffle: u64) -> bool {
+pub(super) fn reads_once(stage: &Stage, shuffle: u64) -> bool {
     fn count(plan: &Arc<dyn ExecutionPlan>, shuffle: u64) -> usize {
         let reader = plan.downcast_ref::<ShuffleReaderExec>();
         let own = usize::from(reader.is_some_and(|reader| reader.shuffle() == shuffle));
@@ -150,15 +162,11 @@ fn broadcast(
         if sides(&node) != Some(wanted) {
             return Ok(Transformed::no(node));
         }
-        let Some(reader) = join.left().downcast_ref::<ShuffleReaderExec>() else {
-            return Ok(Transformed::no(node));
-        };
-        let segments = join.left().output_partitioning().partition_count() as u32;
-        let all = reader.with_runs(std::iter::once(Run::from(0..segments)).collect());
+        let Some(all) = read_whole(join.left()) else { return Ok(Transformed::no(node)) };
         let join = join
             .builder()
             .with_partition_mode(PartitionMode::CollectLeft)
-            .with_new_children(vec![Arc::new(all), Arc::clone(probe)])?
+            .with_new_children(vec![all, Arc::clone(probe)])?
             .recompute_properties()
             .build_exec()?;
         Ok(Transformed::new(join, true, TreeNodeRecursion::Jump))
@@ -166,27 +174,57 @@ fn broadcast(
     .data()
 }
 
-/// Whether a stage had better wait: it is the probe side of a join whose build side has not
-/// finished and may turn out small.
-pub(super) fn had_better_wait(
-    stage: &Stage,
-    waiting: &[Stage],
-    outputs: &HashMap<u64, MapStageOutput>,
-    input_bytes: &HashMap<u64, u64>,
-    threshold: Option<u64>,
-) -> bool {
-    let Some(threshold) = threshold else { return false };
-    let Some(shuffle) = stage.shuffle else { return false };
-    let bytes = |shuffle: u64| input_bytes.get(&shuffle).copied().unwrap_or(0);
-    waiting.iter().filter(|reader| reader.parents.contains(&shuffle)).any(|reader| {
-        let mut joins = Vec::new();
-        changeable(&reader.plan, &mut joins);
-        joins.into_iter().any(|sides| {
+/// What is known of the shuffles of a query before they are written.
+pub(super) struct Expectations {
+    /// Bytes of the files below each.
+    input_bytes: HashMap<u64, u64>,
+    /// Those whose rows may filter others.
+    pub(super) selective: HashSet<u64>,
+}
+
+impl Expectations {
+    pub(super) fn of(stages: &[Stage]) -> Self {
+        Self { input_bytes: input_bytes(stages), selective: runtime_filters::selective(stages) }
+    }
+
+    /// Whether a stage had better wait: it is the probe side of a join whose build side has not finished and may turn out
+    /// small enough to be broadcast, or to filter it.
+    pub(super) fn had_better_wait(
+        &self,
+        stage: &Stage,
+        waiting: &[Stage],
+        outputs: &HashMap<u64, MapStageOutput>,
+        limits: Limits,
+    ) -> bool {
+        let Some(shuffle) = stage.shuffle else { return false };
+        let bytes = |shuffle: u64| self.input_bytes.get(&shuffle).copied().unwrap_or(0);
+        let waits_for = |sides: Sides, threshold: u64| {
             sides.right == shuffle
                 && sides.left != shuffle
                 && !outputs.contains_key(&sides.left)
                 && bytes(sides.left) <= bytes(shuffle)
                 && bytes(sides.left) <= threshold.saturating_mul(HOPELESS_FACTOR)
+        };
+        waiting.iter().filter(|reader| reader.parents.contains(&shuffle)).any(|reader| {
+            let broadcast = limits.broadcast.is_some_and(|threshold| {
+                let mut joins = Vec::new();
+                changeable(&reader.plan, &mut joins);
+                joins.into_iter().any(|sides| waits_for(sides, threshold))
+            });
+            broadcast
+                || limits.filter.is_some_and(|threshold| {
+                    let joins = runtime_filters::filterable(&reader.plan, &self.selective);
+                    joins.into_iter().any(|(sides, _)| waits_for(sides, threshold))
+                })
         })
-    })
+    }
+}
+
+/// Up to how many bytes of a finished build side; `None` is never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// The join becomes a broadcast join.
+    pub(super) broadcast: Option<u64>,
+    /// Its keys filter the probe side.
+    pub(super) filter: Option<u64>,
 }

@@ -21,9 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::adaptive::{self, Adaptive, Circumstances, MapStageOutput};
+use super::broadcasts::Expectations;
 use super::results::ResultData;
 use super::{
-    Command, Engine, JobEvent, Submission, broadcasts, kept, ranges, spillable, subqueries,
+    Command, Engine, JobEvent, Submission, broadcasts, kept, ranges, runtime_filters, spillable,
+    subqueries,
 };
 use crate::codec;
 use crate::failure;
@@ -286,17 +288,16 @@ pub(super) async fn run_map_stages(
 ) -> Result<MapStages> {
     let context = &context.retaining();
     let mut retained = Retained::of(engine);
-    let input_bytes = broadcasts::input_bytes(&graph.stages);
-    let broadcast_bytes = context.adaptive.and_then(|adaptive| adaptive.broadcast_bytes);
+    let expected = Expectations::of(&graph.stages);
+    let limits = context.adaptive.map(|adaptive| adaptive.limits).unwrap_or_default();
     let mut waiting = graph.stages;
     let mut running = FuturesUnordered::new();
     loop {
-        broadcasts::convert(&mut waiting, &outputs, broadcast_bytes)?;
+        broadcasts::convert(&mut waiting, &outputs, limits.broadcast)?;
+        runtime_filters::inject(&mut waiting, &outputs, &expected.selective, limits.filter)?;
         let has_input =
             |stage: &Stage| stage.parents.iter().all(|parent| outputs.contains_key(parent));
-        let waits = |stage: &Stage| {
-            broadcasts::had_better_wait(stage, &waiting, &outputs, &input_bytes, broadcast_bytes)
-        };
+        let waits = |stage: &Stage| expected.had_better_wait(stage, &waiting, &outputs, limits);
         let mut ready_now = waiting.iter().map(|s| has_input(s) && !waits(s)).collect::<Vec<_>>();
         if running.is_empty() && !ready_now.contains(&true) {
             // Stages that wait for each other do not wait any longer.

@@ -12,5 +12,6 @@ mod offered;
 mod plans;
 mod random;
 mod reuse;
+mod runtime_filters;
 mod service;
 mod writes;

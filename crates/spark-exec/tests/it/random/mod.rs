@@ -165,6 +165,8 @@ async fn ask(
     query: &Query,
     random: &mut Random,
 ) -> Result<Option<usize>, String> {
+    let threshold = ["-1", "-1", "3000", "10m"][random.below(4)];
+    session.set("spark.sql.autoBroadcastJoinThreshold", threshold).unwrap();
     let local = answer(None, session, query, Mode::Local { cores: 3 }, RunOptions::default()).await;
     let mode = Mode::Staged { shuffle_partitions: 1 + random.below(7) };
     let mut off = RunOptions::default();
@@ -178,6 +180,8 @@ async fn ask(
         ("spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", ["500", "4000", "256m"]),
         ("spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold", ["0", "1", "2000"]),
         ("spark.sql.adaptive.skewJoin.skewedPartitionFactor", ["1", "2", "5"]),
+        ("spark.sql.optimizer.runtime.bloomFilter.enabled", ["true", "true", "false"]),
+        ("spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold", ["500", "5000", "10m"]),
     ] {
         on.conf.insert(key.to_owned(), sizes[random.below(3)].to_owned());
     }
@@ -188,7 +192,10 @@ async fn ask(
             (Ok(local), Ok(staged)) if local == staged => {}
             (Err(local), Err(staged)) if local.condition == staged.condition => {}
             (local, staged) => {
-                return Err(format!("{mode:?}, {way} {shown}:\n{}", difference(local, staged)));
+                return Err(format!(
+                    "{mode:?}, broadcast {threshold}, {way} {shown}:\n{}",
+                    difference(local, staged)
+                ));
             }
         }
     }
