@@ -91,18 +91,23 @@ impl Coalescing {
         .max(1)
     }
 
-    /// Cuts reduce partitions into runs of about the target size.
+    /// Cuts reduce partitions into runs of about the target size: where their middles pass a multiple of it, so that no small
+    /// rest is left for a task of its own, and no run is more than a fifth too large unless one partition is.
     pub(super) fn runs(self, bytes: &[u64], parallelism: usize) -> Vec<Range<u32>> {
         let target = self.target(bytes.iter().sum(), parallelism);
+        let most = target.saturating_add(target / 5);
         let mut runs = Vec::new();
-        let (mut start, mut size) = (0, 0);
+        let (mut start, mut size, mut before, mut share) = (0, 0, 0, 0);
         for (partition, bytes) in bytes.iter().enumerate() {
             let partition = partition as u32;
-            if partition > start && size + bytes > target {
+            let middle_in = (before + bytes / 2) / target;
+            if partition > start && (middle_in > share || size + bytes > most) {
                 runs.push(start..partition);
                 (start, size) = (partition, 0);
             }
+            share = middle_in;
             size += bytes;
+            before += bytes;
         }
         runs.push(start..bytes.len() as u32);
         runs
@@ -277,6 +282,29 @@ mod tests {
         // 10 × 1 MiB over 2 slots: runs of 5 MiB.
         let runs = coalescing().runs(&[1 << 20; 10], 2);
         assert_eq!(runs, [0..5, 5..10]);
+    }
+
+    #[test]
+    fn no_small_rest_is_left_over() {
+        let bytes: Vec<u64> = (0..200).map(|n| 50_000 + n * 7919 % 9001).collect();
+        let runs = coalescing().runs(&bytes, 2);
+        assert_eq!(runs.len(), 2);
+        for parallelism in 1..9 {
+            let bytes: Vec<u64> = bytes.iter().map(|bytes| bytes * 100).collect();
+            let runs = coalescing().runs(&bytes, parallelism);
+            let sizes = runs
+                .iter()
+                .map(|run| bytes[run.start as usize..run.end as usize].iter().sum::<u64>());
+            let share = bytes.iter().sum::<u64>() / runs.len() as u64;
+            assert!(
+                sizes.clone().all(|size| size * 5 < share * 6),
+                "{:?}",
+                sizes.collect::<Vec<_>>()
+            );
+        }
+        // Nine tenths of the target each: joined in twos they were too large.
+        let runs = coalescing().runs(&[9 << 20; 60], 54);
+        assert_eq!(runs.len(), 60);
     }
 
     #[test]
