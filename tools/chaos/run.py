@@ -46,7 +46,7 @@ elif which == "join":
     n = rows // m * m
     left = spark.range(0, n, 1, parts).withColumn("k", F.col("id") * 7919 % m)
     side = spark.range(0, m, 1, parts).withColumn("v", F.col("id") * 3).withColumnRenamed("id", "k")
-    row = left.join(side.hint("merge"), "k").groupBy((F.col("k") % 7).alias("d")).agg(F.count("*").alias("n"), F.sum("v").alias("s"))
+    row = left.join(side, "k").groupBy((F.col("k") % 7).alias("d")).agg(F.count("*").alias("n"), F.sum("v").alias("s"))
     right = tuple(row.agg(F.sum("n"), F.sum("s")).collect()[0]) == (n, n // m * 3 * (m * (m - 1) // 2))
 else:
     n = rows // 8
@@ -74,7 +74,8 @@ class Run:
         self.query = self.random.choice(["groups", "join", "sort"])
         self.service, self.service_port, self.process = None, None, None
         self.directories = [self.local]
-        self.settings = []
+        # Both sides of the join cross the network.
+        self.settings = ["spark.sql.autoBroadcastJoinThreshold=-1"]
         # Blocks damaged on disk.
         self.damaged = 0
         # Whether the query still ran when something was aimed at a moment of it.
