@@ -12,8 +12,8 @@ use datafusion::physical_plan::union::UnionExec;
 
 use crate::operators::SparkExec;
 
-/// Files may be this many times smaller than their rows in memory, and no more, to be broadcast by their size.
-const MEMORY_FACTOR: u64 = 8;
+/// Rows in memory may be this many times larger than files, and no more, to be broadcast by the files' size.
+const MEMORY_FACTOR: u64 = 2;
 /// What Spark takes a string or binary value for (`StringType.defaultSize`).
 const TEXT_BYTES: u64 = 20;
 /// What Spark adds to each row (`EstimationUtils.getSizePerRow`).
@@ -22,9 +22,10 @@ const ROW_BYTES: u64 = 8;
 /// Bytes of a side, estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
-    /// As Spark counts them: the share that the columns in use have of the files.
+    /// As Spark counts them without its cost-based optimiser: the share that the columns in use have of the files, filters
+    /// taking nothing away.
     pub(crate) stored: u64,
-    /// All rows in memory, where their number is known.
+    /// The rows that filters leave, in memory, where their number can be told.
     memory: Option<u64>,
 }
 
@@ -34,32 +35,36 @@ impl Size {
         self.stored <= threshold
             && self.memory.is_none_or(|bytes| bytes <= threshold.saturating_mul(MEMORY_FACTOR))
     }
-
-    fn narrowed(self, from: &Schema, to: &Schema) -> Self {
-        let (from, to) = (width(from), width(to));
-        let scaled = |bytes: u64| bytes.saturating_mul(to.min(from)) / from;
-        Self { stored: scaled(self.stored), memory: self.memory.map(scaled) }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        let memory = self.memory.zip(other.memory).map(|(a, b)| a.saturating_add(b));
-        Self { stored: self.stored.saturating_add(other.stored), memory }
-    }
 }
 
 /// The size of what a plan answers; `None` where a join or another node may have made more rows of those it read.
-/// As in Spark without its cost-based optimiser, filters take nothing away.
 pub(crate) fn size(plan: &Arc<dyn ExecutionPlan>) -> Option<Size> {
+    Some(Size { stored: stored(plan)?, memory: in_memory(plan) })
+}
+
+fn in_memory(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let statistics =
+        StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    let rows = *statistics.num_rows.get_value()? as u64;
+    Some(rows.saturating_mul(width(&plan.schema())))
+}
+
+fn stored(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     let children = plan.children();
-    if children.is_empty() {
-        return leaf(plan);
-    }
     if plan.is::<UnionExec>() {
-        return children.into_iter().map(size).reduce(|a, b| Some(a?.plus(b?)))?;
+        return children.into_iter().map(stored).sum();
     }
-    let [input] = children[..] else { return None };
+    let [input] = children[..] else {
+        return if children.is_empty() { stored_in_leaf(plan) } else { None };
+    };
     keeps_or_drops_rows(plan).then_some(())?;
-    Some(size(input)?.narrowed(&input.schema(), &plan.schema()))
+    Some(share(stored(input)?, &input.schema(), &plan.schema()))
+}
+
+/// What fewer columns have of the bytes of a table.
+fn share(bytes: u64, table: &Schema, columns: &Schema) -> u64 {
+    let (table, columns) = (width(table), width(columns));
+    bytes.saturating_mul(columns.min(table)) / table
 }
 
 fn keeps_or_drops_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
@@ -82,25 +87,21 @@ fn keeps_or_drops_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
         )
 }
 
-fn leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<Size> {
-    let statistics =
-        StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    let rows = statistics.num_rows.get_value().map(|rows| *rows as u64);
-    let schema = plan.schema();
-    let memory = rows.map(|rows| rows.saturating_mul(width(&schema)));
+fn stored_in_leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     let scan = plan
         .downcast_ref::<DataSourceExec>()
         .and_then(|source| source.data_source().downcast_ref::<FileScanConfig>());
-    let stored = match scan {
-        Some(scan) => {
-            let files = scan.file_groups.iter().flat_map(|group| group.iter());
-            let bytes = files.map(|file| file.effective_size()).sum();
-            let whole = Size { stored: bytes, memory: None };
-            whole.narrowed(scan.file_schema(), &schema).stored
-        }
-        None => memory.or_else(|| statistics.total_byte_size.get_value().map(|n| *n as u64))?,
-    };
-    Some(Size { stored, memory })
+    if let Some(scan) = scan {
+        let files = scan.file_groups.iter().flat_map(|group| group.iter());
+        let bytes = files.map(|file| file.effective_size()).sum();
+        return Some(share(bytes, scan.file_schema(), &plan.schema()));
+    }
+    if let Some(bytes) = in_memory(plan) {
+        return Some(bytes);
+    }
+    let statistics =
+        StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    statistics.total_byte_size.get_value().map(|bytes| *bytes as u64)
 }
 
 fn width(schema: &Schema) -> u64 {
