@@ -29,9 +29,12 @@ pub type Generation = u64;
 /// How patient a client is.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// How long connection failures are retried before the first subscription.
+    /// How long connection failures are retried before the first subscription, where the address is the
+    /// owner's own.
     pub unreachable: Duration,
-    /// How long a master without leader or in recovery is waited for before the first subscription.
+    /// How long a master without leader or in recovery is waited for before the first subscription, and a
+    /// leader that does not answer at the address that ZooKeeper or another master gives: they name one
+    /// that died until its session expires, 10 s by Mesos' default.
     pub unavailable: Duration,
     /// How long a lost subscription is tried to be restored; `None` for ever.
     pub restore: Option<Duration>,
@@ -188,6 +191,8 @@ pub enum Masters {
 pub struct Subscription {
     /// Whom to ask first, or why nobody.
     configured: Result<MasterAddress, String>,
+    /// Whether that is ZooKeeper's word.
+    detects: bool,
     /// Whom the current attempt asks.
     peer: Option<MasterAddress>,
     patience: Patience,
@@ -216,12 +221,14 @@ impl Subscription {
         patience: Patience,
         seed: u64,
     ) -> Self {
+        let detects = masters == Masters::Detected;
         let configured = match masters {
             Masters::Fixed(master) => Ok(master),
             Masters::Detected => Err("nothing heard of one yet".to_owned()),
         };
         Self {
             configured,
+            detects,
             peer: None,
             patience,
             state: State::Idle,
@@ -421,7 +428,12 @@ impl Subscription {
             // A proxy or a half-started master may answer oddly for a while.
             Problem::Refused { .. } | Problem::NotMesos { .. } => !self.ever_subscribed,
             Problem::Unreachable(_) | Problem::NoAnswer(_) => {
-                !self.ever_subscribed && waited >= self.patience.unreachable
+                let limit = if self.was_sent() {
+                    self.patience.unavailable
+                } else {
+                    self.patience.unreachable
+                };
+                !self.ever_subscribed && waited >= limit
             }
             Problem::Unavailable { .. }
             | Problem::NoLeader(_)
@@ -432,6 +444,11 @@ impl Subscription {
                 !self.ever_subscribed && waited >= self.patience.unavailable
             }
         }
+    }
+
+    /// Whether somebody else named the one we ask: ZooKeeper, or a master that redirected us.
+    fn was_sent(&self) -> bool {
+        self.detects || self.peer.as_ref() != self.configured.as_ref().ok()
     }
 
     /// Half to all of the current back-off.

@@ -206,6 +206,53 @@ fn a_first_subscription_does_not_wait_for_a_leader_for_ever() {
     assert_eq!(now.duration_since(started), Patience::default().unavailable);
 }
 
+/// Fails attempt after attempt from `generation` on; answers how long until it gave up.
+fn gives_up_after(
+    s: &mut Subscription,
+    mut generation: Generation,
+    mut now: Instant,
+    redirects: bool,
+) -> Duration {
+    let started = now;
+    loop {
+        if redirects {
+            s.handle(Event::Redirected(generation, master(2)), now);
+            generation += 1;
+        }
+        let actions = s.handle(Event::Failed(generation, unreachable()), now);
+        if actions.contains(&Action::GiveUp(unreachable())) {
+            return now.duration_since(started);
+        }
+        wait(s, &mut now);
+        generation += 1;
+    }
+}
+
+#[test]
+fn a_leader_that_died_just_now_is_waited_for_as_long_as_its_session() {
+    let (now, mut s) = detected();
+    s.handle(Event::Detected(Ok(master(1))), now);
+    let waited = gives_up_after(&mut s, 1, now, false);
+    assert!(waited >= Patience::default().unavailable, "{waited:?}");
+    // Another master may not know of it either.
+    let (mut s, _) = new(now);
+    let waited = gives_up_after(&mut s, 1, now, true);
+    assert!(waited >= Patience::default().unavailable, "{waited:?}");
+}
+
+#[test]
+fn the_next_leader_is_asked_while_the_dead_one_does_not_answer() {
+    let (mut now, mut s) = detected();
+    s.handle(Event::Detected(Ok(master(1))), now);
+    s.handle(Event::Failed(1, unreachable()), now);
+    now += Duration::from_secs(9);
+    s.handle(Event::Tick, now);
+    s.handle(Event::Failed(2, unreachable()), now);
+    assert_eq!(s.handle(Event::Detected(Ok(master(2))), now), [connect(3, 2, None)]);
+    s.handle(subscribed(3), now);
+    assert!(s.is_subscribed());
+}
+
 fn any_event() -> impl Strategy<Value = (Event, u64)> {
     let generation = 0_u64..12;
     let problem = prop_oneof![
