@@ -318,6 +318,21 @@ impl WaitingReport {
         }
     }
 
+    /// The limit set by the application itself that keeps it from having more, if that is the cause.
+    pub fn own_limit(&self) -> Option<String> {
+        match self.causes.first()? {
+            cause @ (WaitingCause::CoresMax { .. } | WaitingCause::GpusMax(_)) => {
+                Some(self.cause_text(cause))
+            }
+            WaitingCause::NotRegistered(_)
+            | WaitingCause::Starting(_)
+            | WaitingCause::ExecutorLimit(_)
+            | WaitingCause::Agents { .. }
+            | WaitingCause::NoAgents
+            | WaitingCause::NoOffers => None,
+        }
+    }
+
     /// The report as JSON; the pages and `/api` of the driver serve it.
     pub fn to_json(&self) -> Value {
         let seconds = |until: &Option<Instant>| {
@@ -496,6 +511,23 @@ mod tests {
                 "waiting for executors of 1 core and 1408 MiB: spark.cores.max=4 is reached: 4 cores are held; 2 agents: 2 excluded after executor failures"
             ],
         );
+    }
+
+    #[test]
+    fn limits_of_its_own_are_told_apart() {
+        let own = |cause| report(vec![cause], vec![lacks()], "*").own_limit();
+        assert_eq!(
+            own(WaitingCause::CoresMax { max: 2, held: 2.0 }).as_deref(),
+            Some("spark.cores.max=2 is reached: 2 cores are held")
+        );
+        assert_eq!(
+            own(WaitingCause::GpusMax(1)).as_deref(),
+            Some("spark.mesos.gpus.max=1 is reached")
+        );
+        // Dynamic allocation moves this one by itself.
+        assert_eq!(own(WaitingCause::ExecutorLimit(3)), None);
+        assert_eq!(own(WaitingCause::Starting(1)), None);
+        assert_eq!(report(vec![], vec![lacks()], "*").own_limit(), None);
     }
 
     #[test]

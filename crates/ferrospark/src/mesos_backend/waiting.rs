@@ -42,9 +42,81 @@ impl Waiting {
     }
 }
 
+/// When to say that an application holds all it may have while tasks wait: once, after a while in which
+/// none of them got a slot.
+pub(super) struct Held {
+    delay: Duration,
+    /// Tasks that waited at the last look; none have been counted yet if `None`.
+    tasks: Option<usize>,
+    next: Option<Instant>,
+    told: bool,
+}
+
+impl Held {
+    pub(super) fn new(delay: Duration) -> Self {
+        Self { delay, tasks: None, next: None, told: false }
+    }
+
+    /// Takes the word that tasks wait, that there are more of them, or that none does.
+    pub(super) fn demand(&mut self, tasks_wait: bool, now: Instant) {
+        self.tasks = None;
+        self.next = (tasks_wait && !self.told).then(|| now + self.delay);
+    }
+
+    /// When to count the waiting tasks.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Takes the number of waiting tasks at that time; whether as many waited before.
+    pub(super) fn count(&mut self, tasks: usize, now: Instant) -> bool {
+        let waited = self.tasks.is_some_and(|before| tasks >= before) && tasks > 0;
+        self.tasks = Some(tasks);
+        self.next = Some(now + self.delay);
+        waited
+    }
+
+    /// It has been said.
+    pub(super) fn told(&mut self) {
+        self.told = true;
+        self.next = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn held_is_told_when_no_task_got_a_slot() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut held = Held::new(Duration::from_secs(5));
+        held.demand(true, start);
+        assert_eq!(held.next(), Some(at(5)));
+        assert!(!held.count(7, at(5)), "nothing to compare with");
+        assert!(!held.count(6, at(10)), "one got a slot");
+        assert!(held.count(6, at(15)));
+        held.demand(true, at(16));
+        assert!(!held.count(6, at(21)), "others wait since");
+        assert!(held.count(9, at(26)));
+        held.told();
+        held.demand(true, at(27));
+        assert_eq!(held.next(), None, "once");
+    }
+
+    #[test]
+    fn held_is_not_told_while_nothing_waits() {
+        let start = Instant::now();
+        let mut held = Held::new(Duration::from_secs(5));
+        assert_eq!(held.next(), None);
+        held.demand(true, start);
+        held.demand(false, start);
+        assert_eq!(held.next(), None);
+        held.demand(true, start);
+        assert!(!held.count(0, start));
+        assert!(!held.count(0, start), "what waited has just begun");
+    }
 
     #[test]
     fn waiting_is_told_after_a_delay_and_again() {

@@ -19,7 +19,7 @@ use spark_scheduler::{ExecutorLoss, FailureKind, MapOutputFate, TaskFailure, Tas
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::slots::Slots;
-use super::waiting::Waiting;
+use super::waiting::{Held, Waiting};
 use super::{BackendState, Command, Registered};
 
 /// An executor whose connection broke is killed if Mesos has not told its end within this time.
@@ -61,6 +61,7 @@ pub(super) struct Work {
     /// Executors whose connection broke, and when they are killed.
     vanished: BTreeMap<String, Instant>,
     waiting: Waiting,
+    held: Held,
     /// Who waits until enough executors have come for tasks to start.
     starting: Vec<oneshot::Sender<()>>,
     shutdown_timeout: Duration,
@@ -112,6 +113,7 @@ impl Work {
             present: BTreeSet::new(),
             vanished: BTreeMap::new(),
             waiting: Waiting::new(report_delay),
+            held: Held::new(report_delay),
             starting: Vec::new(),
             stopping: None,
             slots: Slots::default(),
@@ -266,6 +268,7 @@ impl Work {
         match command {
             Command::Demand(demand) => {
                 self.waiting.pending = demand.pending_tasks > 0 || !self.starting.is_empty();
+                self.held.demand(demand.pending_tasks > 0, Instant::now());
                 self.slots.demand_grew();
                 self.decide(Event::WaitingTasks(demand.pending_tasks as u64));
                 self.look();
@@ -376,6 +379,9 @@ impl Work {
         if self.waiting.is_due(now) {
             self.ask_for_cluster();
         }
+        if self.held.next().is_some_and(|at| at <= now) {
+            self.count_waiting().await;
+        }
         if self.next_output_check.is_some_and(|at| at <= now) {
             self.check_outputs().await;
             self.next_output_check =
@@ -401,6 +407,7 @@ impl Work {
         [
             self.core.next_wakeup(),
             self.waiting.next(),
+            self.held.next(),
             vanished,
             stop,
             self.next_output_check,
@@ -427,6 +434,24 @@ impl Work {
             && let Some(report) = self.report()
         {
             crate::exit::note(&report.to_string());
+        }
+    }
+
+    /// Says it if tasks have waited for slots that the application's own limits deny it. What others
+    /// deny it is said when nothing runs.
+    async fn count_waiting(&mut self) {
+        let stages = self.engine.progress().await;
+        let waiting = |stage: &spark_exec::engine::StageProgress| {
+            (stage.total as usize).saturating_sub((stage.succeeded + stage.running) as usize)
+        };
+        let tasks: usize = stages.iter().map(waiting).sum();
+        if self.held.count(tasks, Instant::now())
+            && let Some(report) = self.report()
+            && let Some(limit) = report.own_limit()
+        {
+            let plural = if tasks == 1 { "task waits" } else { "tasks wait" };
+            crate::exit::note(&format!("{tasks} {plural}: {limit}; raise it to run more at once"));
+            self.held.told();
         }
     }
 

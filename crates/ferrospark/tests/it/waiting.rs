@@ -185,7 +185,13 @@ fn all_situations(cluster: &Cluster) {
         check(cluster, situation);
     }
     in_use(cluster);
-    reached_cores_max(cluster);
+    reached_cores_max(
+        cluster,
+        &["spark.cores.max=1"],
+        "spark.cores.max=1 is reached: 1 core is held",
+    );
+    let fine = ["spark.mesos.coarse=false", "spark.cores.max=2"];
+    reached_cores_max(cluster, &fine, "spark.cores.max=2 is reached: 2 cores are held");
 }
 
 /// Asks for executors and keeps them.
@@ -315,26 +321,25 @@ fn a_master_that_is_not_there_is_a_reason() {
     not_registered(&master, &situation);
 }
 
-/// Says nothing on the terminal, for tasks run; who looks is told why there are not more.
-fn reached_cores_max(cluster: &Cluster) {
+/// An application that holds all it may have, with tasks that last longer than the test. Some of its tasks
+/// run, so it says so once.
+fn reached_cores_max(cluster: &Cluster, flags: &[&str], held: &str) {
     let mut command = script("bin/spark-sql");
     command.args(["--master", &cluster.master()]).args(crate::run::ON_EXECUTORS);
-    command.args(["--conf", "spark.cores.max=1", "--conf", "spark.ui.port=0"]);
-    let query = "select max(sha2(cast(id as string), 512)) from range(0, 100000000, 1, 8)";
+    for setting in
+        ["spark.ui.port=0", "spark.ferrospark.waitingReport.delay=1s"].iter().chain(flags)
+    {
+        command.args(["--conf", setting]);
+    }
+    let query = "select max(sha2(cast(id as string), 512)) from range(0, 100000000000, 1, 8)";
     let child = command.args(["-e", query]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-    let _application = Application::of(child.unwrap());
-    wait_for(PATIENCE, "spark.cores.max as a reason", || {
-        let framework = cluster.frameworks().into_iter().next()?;
-        let id = framework["id"].as_str()?.to_owned();
-        let pages = framework["webui_url"].as_str()?.strip_prefix("http://")?.to_owned();
-        let told = get_json(&pages, &format!("/api/v1/applications/{id}/mesos"))?;
-        let cause = &told["waiting"]["causes"][0];
-        let metrics = get_json(&pages, "/metrics/json")?;
-        let gauge = format!("{id}.driver.mesos.waiting.reached_cores_max");
-        let right = cause["reason"] == "reached_cores_max"
-            && cause["text"] == "spark.cores.max=1 is reached: 1 core is held"
-            && metrics["gauges"][gauge]["value"] == 1.0;
-        right.then_some(())
+    let application = Application::of(child.unwrap());
+    let line = application.says(held);
+    assert_eq!(line, format!("7 tasks wait: {held}; raise it to run more at once"));
+    told(cluster, "reached_cores_max", held);
+    drop(application);
+    wait_for(PATIENCE, "the framework to be gone", || {
+        cluster.frameworks().is_empty().then_some(())
     });
 }
 
