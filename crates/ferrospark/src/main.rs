@@ -18,6 +18,7 @@ mod scheduling;
 mod settings;
 mod shell;
 mod shuffle_service;
+mod signals;
 mod status;
 mod submit;
 mod table_files;

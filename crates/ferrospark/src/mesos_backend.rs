@@ -198,7 +198,15 @@ impl SchedulerBackend for MesosBackend {
         let registered = self.registered.lock().take().ok_or_else(|| {
             DataFusionError::Execution("the Mesos backend was started before".to_owned())
         })?;
-        tokio::spawn(Work::new(registered, engine.clone()).run());
+        let work = tokio::spawn(Work::new(registered, engine.clone()).run());
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            // Nobody would bring executors any more, and queries would wait for ever.
+            if let Err(error) = work.await {
+                crate::exit::note(&format!("error: the application broke off: {error}"));
+                engine.stop().await;
+            }
+        });
         Ok(())
     }
 

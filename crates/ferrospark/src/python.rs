@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Context as _;
 use spark_conf::{SparkConf, table};
 use tokio::process::{Child, Command};
 
 use crate::driver::Driver;
+use crate::signals::{EndSignal, EndSignals};
 use crate::{exit, settings, submit};
 
 /// How long a signalled Python may take to end before it is killed.
@@ -33,8 +34,10 @@ pub(crate) fn shell_main(words: &[String]) -> anyhow::Result<ExitCode> {
         if let Some(start) = &start {
             command.env("FERROSPARK_OLD_PYTHONSTARTUP", start);
         }
+        let mut signals = EndSignals::take()?;
         if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
             command.arg("-i");
+            signals = signals.passing_interrupts();
         } else {
             // Statements from a pipe: `spark` has to be ready there too.
             command.arg("-c").arg(
@@ -43,7 +46,7 @@ pub(crate) fn shell_main(words: &[String]) -> anyhow::Result<ExitCode> {
             );
         }
         command.args(&line.rest);
-        wait(spawn(command)?).await
+        Ok(wait(spawn(command)?, signals).await?.code())
     })
 }
 
@@ -56,7 +59,15 @@ pub(crate) async fn run_script(
 ) -> anyhow::Result<ExitCode> {
     let mut command = python_command(driver, py_files)?;
     command.arg(script).args(arguments);
-    wait(spawn(command)?).await
+    // Before the script runs, so that no signal finds the driver without a word.
+    let signals = EndSignals::take()?;
+    let ended = wait(spawn(command)?, signals).await?;
+    if let Ended::ByItself(status) = &ended
+        && let Some(note) = silent_end(script, *status)
+    {
+        exit::note(&note);
+    }
+    Ok(ended.code())
 }
 
 /// Python with the client's way to the driver in its environment.
@@ -129,28 +140,53 @@ fn spawn(mut command: Command) -> anyhow::Result<Child> {
 }
 
 /// Waits for Python, handing on SIGTERM and SIGHUP; SIGINT reaches it from the terminal by itself.
-async fn wait(mut child: Child) -> anyhow::Result<ExitCode> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let number = tokio::select! {
-        status = child.wait() => return Ok(exit::code_of(status?)),
-        _ = interrupt.recv() => libc::SIGINT,
-        _ = terminate.recv() => libc::SIGTERM,
-        _ = hang_up.recv() => libc::SIGHUP,
+async fn wait(mut child: Child, mut signals: EndSignals) -> anyhow::Result<Ended> {
+    let signal = tokio::select! {
+        status = child.wait() => return Ok(Ended::ByItself(status?)),
+        signal = signals.next() => signal,
     };
-    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok())
-        && let Ok(signal) = nix::sys::signal::Signal::try_from(number)
-    {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal);
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal.0);
     }
     if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
         status?;
     } else {
         child.kill().await?;
     }
-    Ok(ExitCode::from(u8::try_from(128 + number).unwrap_or(1)))
+    Ok(Ended::Told(signal))
+}
+
+/// How Python came to its end.
+enum Ended {
+    ByItself(ExitStatus),
+    /// By a signal to the driver.
+    Told(EndSignal),
+}
+
+impl Ended {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::ByItself(status) => exit::code_of(*status),
+            Self::Told(signal) => signal.code(),
+        }
+    }
+}
+
+/// What is to be said of a script's end that Python itself says nothing about: a signal, or an exit code of
+/// the script's own. It ends with 1 after a traceback.
+fn silent_end(script: &Path, status: ExitStatus) -> Option<String> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let script = script.display();
+    match (status.code(), status.signal()) {
+        (Some(0 | 1), _) => None,
+        (Some(code), _) => Some(format!("error: {script} ended with exit code {code}")),
+        (None, Some(number)) => {
+            let name = nix::sys::signal::Signal::try_from(number)
+                .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
+            Some(format!("error: {script} was ended by {name}"))
+        }
+        (None, None) => Some(format!("error: {script} ended as {status}")),
+    }
 }
 
 #[cfg(test)]
@@ -162,5 +198,16 @@ mod tests {
         let mut conf = SparkConf::new();
         conf.set(spark_conf::Origin::Program, "spark.pyspark.python", "/opt/python");
         assert_eq!(find_python(&conf), PathBuf::from("/opt/python"));
+    }
+
+    #[test]
+    fn ends_that_python_does_not_tell_are_told() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let told = |raw| silent_end(Path::new("app.py"), ExitStatus::from_raw(raw));
+        assert_eq!(told(0), None);
+        assert_eq!(told(1 << 8), None);
+        assert_eq!(told(7 << 8).as_deref(), Some("error: app.py ended with exit code 7"));
+        assert_eq!(told(9).as_deref(), Some("error: app.py was ended by SIGKILL"));
+        assert_eq!(told(40).as_deref(), Some("error: app.py was ended by signal 40"));
     }
 }

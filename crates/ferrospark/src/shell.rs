@@ -12,6 +12,7 @@ use reedline::{
 use spark_connect::direct::DirectSession;
 
 use crate::driver::Driver;
+use crate::signals::EndSignals;
 use crate::{exit, settings, submit};
 
 const USAGE: &str = "spark-sql [options] [-e STATEMENTS | -f FILE]";
@@ -75,9 +76,7 @@ fn session(driver: &Driver) -> DirectSession {
 
 /// Runs statements one after the other up to the first error.
 async fn script(session: &DirectSession, text: &str, header: bool) -> anyhow::Result<ExitCode> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = EndSignals::take()?;
     let all = async {
         for statement in spark_sql_parser::parse_script(text) {
             if let Err(error) = run(session, statement, header).await {
@@ -89,8 +88,7 @@ async fn script(session: &DirectSession, text: &str, header: bool) -> anyhow::Re
     };
     Ok(tokio::select! {
         code = all => code,
-        _ = interrupt.recv() => ExitCode::from(130),
-        _ = terminate.recv() => ExitCode::from(143),
+        signal = signals.next() => signal.code(),
     })
 }
 

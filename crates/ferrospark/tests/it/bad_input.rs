@@ -1,5 +1,7 @@
 //! What users get wrong: one clear line, a non-zero exit, nothing of our insides.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use crate::cluster::{Cluster, free_port};
@@ -68,8 +70,13 @@ fn a_loopback_driver_is_refused_for_a_master_elsewhere() {
 fn a_script_keeps_its_traceback_and_exit_code() {
     let (last, code, said) = submit(&["--master", "local[1]"], "raise ValueError('mine')\n");
     assert_eq!((last.as_str(), code), ("ValueError: mine", Some(1)), "{said}");
-    let (_, code, _) = submit(&["--master", "local[1]"], "import sys; sys.exit(7)\n");
+    let (last, code, said) = submit(&["--master", "local[1]"], "import sys; sys.exit(7)\n");
     assert_eq!(code, Some(7));
+    assert!(last.starts_with("error: ") && last.ends_with("ended with exit code 7"), "{said}");
+    let kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n";
+    let (last, code, said) = submit(&["--master", "local[1]"], kill);
+    assert_eq!(code, Some(137));
+    assert!(last.starts_with("error: ") && last.ends_with("was ended by SIGKILL"), "{said}");
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn a_cluster_that_never_offers_enough() {
         .stderr(std::fs::File::create(&said).unwrap())
         .spawn()
         .unwrap();
-    let text = crate::cluster::wait_for(Duration::from_secs(30), "the waiting report", || {
+    let text = crate::cluster::wait_for(Duration::from_secs(120), "the waiting report", || {
         let text = std::fs::read_to_string(&said).unwrap_or_default();
         (text.contains("3072") && text.contains("MiB")).then_some(text)
     });
@@ -123,4 +130,51 @@ fn a_cluster_that_never_offers_enough() {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// A script that says that it runs, and ends when its input does.
+const PATIENT: &str = "import sys\nprint('begun', flush=True)\nsys.stdin.read()\nprint('over')\n";
+
+/// Sends SIGHUP to a driver whose script runs, with what `sh` does before; closes the script's input.
+fn hung_up(before: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path().join("app.py");
+    std::fs::write(&app, PATIENT).unwrap();
+    let mut child = script("/bin/sh")
+        .args(["-c", &format!("{before} exec bin/spark-submit --master 'local[1]' \"$0\"")])
+        .arg(&app)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    let id = i32::try_from(child.id()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGHUP)
+        .unwrap();
+    // What a terminal that goes away would do next; a driver that ends by the signal does not need it.
+    if !before.is_empty() {
+        drop(child.stdin.take());
+    }
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Output { stdout: rest.into_bytes(), ..output }
+}
+
+#[test]
+fn a_hang_up_ends_an_application_with_a_word_unless_it_is_ignored() {
+    let output = hung_up("");
+    assert_eq!(output.status.code(), Some(129), "{}", err(&output));
+    assert!(
+        err(&output).contains("error: the application was ended by SIGHUP"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(out(&output), "");
+    let output = hung_up("trap '' HUP;");
+    assert_eq!((output.status.code(), out(&output).trim()), (Some(0), "over"), "{}", err(&output));
 }
