@@ -517,7 +517,8 @@ impl Work {
         if let Some(link) = self.sandboxes.get(executor) {
             message.push_str(&format!("; its sandbox: {link}"));
         }
-        if *reason == LossReason::Released {
+        // Those that went in order, and the engine warns if it had not sent them away.
+        if matches!(reason, LossReason::Released | LossReason::Killed | LossReason::Exited) {
             tracing::info!(%message);
         } else {
             tracing::warn!(%message);

@@ -40,6 +40,8 @@ pub(super) struct Companions {
     service: Option<Service>,
     /// Shuffles whose output is kept rows (`cache`): their holders stay for longer.
     kept: BTreeSet<ShuffleId>,
+    /// Executors that were sent away and have not gone yet.
+    dismissed: BTreeSet<String>,
 }
 
 /// The agents' shuffle services.
@@ -70,7 +72,7 @@ impl Companions {
             let shuffle_service = service.is_some();
             ExecutorAllocation::new(AllocationOptions { shuffle_service, ..allocation })
         });
-        Self { log, allocation, service, kept: BTreeSet::new() }
+        Self { log, allocation, service, kept: BTreeSet::new(), dismissed: BTreeSet::new() }
     }
 
     // ---- event log -----------------------------------------------------------------------------
@@ -143,6 +145,11 @@ impl Companions {
         }
     }
 
+    /// Whether this executor, which is gone, was sent away: then nobody needs to be warned.
+    pub(super) fn was_dismissed(&mut self, executor: &str) -> bool {
+        self.dismissed.remove(executor)
+    }
+
     /// When executors should be looked at again.
     pub(super) fn next_look(&self) -> Option<Time> {
         self.allocation.as_ref().map(ExecutorAllocation::next_look)
@@ -174,6 +181,7 @@ impl Companions {
                     for executor in executors {
                         tracing::info!(%executor, "executor was idle and goes");
                         backend.kill_executor(executor.as_str());
+                        self.dismissed.insert(executor.as_str().to_owned());
                     }
                 }
             }

@@ -309,7 +309,7 @@ impl EngineLoop {
         if !self.offered.forget(executor) && attached.is_none() {
             return;
         }
-        if self.stopping {
+        if self.companions.was_dismissed(executor) || self.stopping {
             tracing::debug!(executor, "executor ended");
         } else {
             tracing::warn!(executor, message = %loss.message, "executor lost");
