@@ -17,6 +17,9 @@ running() {
 
 case $action in
   start)
+    for flag; do
+      [ "$flag" != --help ] || exec "$FERROSPARK" "$word" --help
+    done
     if pid=$(running); then
       echo "$name runs already as process $pid; stop it first" >&2
       exit 1
