@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use mesos_api::{TaskId, TaskInfo, TaskState, TaskStatus};
 use mesos_client::{ExecutorClient, ExecutorEvent, ExecutorHandle};
@@ -30,7 +31,17 @@ pub(crate) async fn run(options: ExecutorOptions) -> anyhow::Result<String> {
         options,
         Assignments { incoming, ends: end },
     ));
-    let (handle, events) = ExecutorClient::connect(agent).await?;
+    let (handle, events) = match ExecutorClient::connect(agent).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            // In order: what it runs its tasks in must not be dropped here. Fails if it has ended.
+            let _ = assign.send(Assignment::Stop("its agent cannot be reached".to_owned()));
+            let _ = tokio::time::timeout(FLUSH_TIMEOUT, executor).await;
+            return Err(error).context(
+                "the executor cannot reach its agent, which must listen on an address that the executor's network reaches",
+            );
+        }
+    };
     let work = Work { handle, assign, tasks: Tasks::default() };
     let reason = work.run(events, ends, executor).await?;
     Ok(reason)
