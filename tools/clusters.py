@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -36,14 +38,42 @@ def settled_ports(count):
 
 
 def wait_for(what, ready, limit=60.0):
-    """Polls until `ready` gives something true, and gives it back."""
-    end = time.monotonic() + limit
+    """Polls until `ready` gives something true, and gives it back. Time in which this process was stopped does not count."""
+    waited, last = 0.0, time.monotonic()
     while True:
         found = ready()
         if found:
             return found
-        assert time.monotonic() < end, f"waited {limit:g} s for {what}"
+        assert waited < limit, f"waited {limit:g} s for {what}"
         time.sleep(0.02)
+        now = time.monotonic()
+        waited, last = waited + min(now - last, 10.0), now
+
+
+def output(process, limit):
+    """What a child prints up to its end, for which it has `limit` seconds; time in which this process was stopped does not
+    count."""
+    waited = 0.0
+    while True:
+        started = time.monotonic()
+        try:
+            return process.communicate(timeout=5)[0]
+        except subprocess.TimeoutExpired:
+            waited += min(time.monotonic() - started, 10.0)
+            if waited >= limit:
+                raise
+
+
+def end(process, grace=20):
+    """Ends a child by SIGTERM, and by SIGKILL if it takes longer than `grace` seconds; says how it ended."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode
 
 
 class Cluster:
@@ -137,9 +167,10 @@ class Ours(Cluster):
     def start(self, name, part, flags):
         ready = self.folder / f"{name}.ready"
         ready.unlink(missing_ok=True)
+        where = [] if any(flag.startswith("--ip=") for flag in flags) else ["--ip=127.0.0.1"]
         with open(self.folder / f"{name}.log", "a") as log:
             process = subprocess.Popen(
-                [PROGRAM, part, "--ip=127.0.0.1", f"--work_dir={self.folder}/{name}", *flags],
+                [PROGRAM, part, *where, f"--work_dir={self.folder}/{name}", *flags],
                 env={**os.environ, "FERROSPARK_READY_FILE": str(ready)},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
@@ -152,8 +183,10 @@ class Ours(Cluster):
         self.start(name, "master", [f"--port={self.ports[name]}", *self.master_flags])
 
     def start_agent(self, number):
-        flags = [f"--port={self.agent_ports[number]}", f"--master={self.address}", "--hostname=127.0.0.1"]
-        self.start(f"agent-{number}", "agent", flags + self.agent_flags[number])
+        flags = [f"--port={self.agent_ports[number]}", f"--master={self.address}", *self.agent_flags[number]]
+        if not any(flag.startswith("--hostname=") for flag in flags):
+            flags.append("--hostname=127.0.0.1")
+        self.start(f"agent-{number}", "agent", flags)
 
     def pid(self, name):
         return self.processes[name].pid
@@ -220,3 +253,37 @@ def submit(cluster, settings, *words, master=None, **more):
         ["bin/spark-submit", "--master", master or cluster.url, *flags, *map(str, words)],
         cwd=HOME, text=True, **{"stdin": subprocess.DEVNULL, **more},
     )
+
+
+def run_each(suite, runs, run, clean_up=lambda: None, modes=(), kinds=tuple(KINDS), skip=lambda kind, name: False, word="run"):
+    """Runs what the command line names, `[--clusters a,b] [--modes a,b] [RUN...]` (all `runs`, `kinds` and `modes` if it names
+    none), with `run(name, kind, mode, folder)`, which answers what more to print. One JSON line each; exits with 1 if one
+    failed."""
+    words, chosen = sys.argv[1:], []
+    while words:
+        one = words.pop(0)
+        if one == "--clusters":
+            kinds = words.pop(0).split(",")
+        elif one == "--modes" and modes:
+            modes = words.pop(0).split(",")
+        else:
+            assert one in runs, f"no {word} {one!r}; expected {', '.join(runs)}"
+            chosen.append(one)
+    bad = 0
+    for kind in kinds:
+        for name in chosen or runs:
+            for mode in modes or [None]:
+                if skip(kind, name):
+                    continue
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                    started = time.monotonic()
+                    try:
+                        more, right = run(name, kind, mode, folder) or {}, True
+                    except Exception as error:  # one run must not keep the others from running
+                        more, right = {"error": f"{type(error).__name__}: {error}"[-2000:]}, False
+                    finally:
+                        clean_up()
+                bad += not right
+                line = {"suite": suite, word: name, "cluster": kind, **({"mode": mode} if mode else {}), "right": right}
+                print(json.dumps({**line, "seconds": round(time.monotonic() - started, 1), **more}), flush=True)
+    sys.exit(1 if bad else 0)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import KINDS, PROGRAM, free_port, submit, wait_for  # noqa: E402
+from clusters import KINDS, PROGRAM, end, free_port, submit, wait_for  # noqa: E402
 
 QUERY = '''
 import sys
@@ -106,13 +106,7 @@ class Application:
         self.process.wait()
 
     def clean_up(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
 
 
 class Service:

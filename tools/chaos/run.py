@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import PROGRAM, Ours, free_port, submit, wait_for  # noqa: E402
+from clusters import PROGRAM, Ours, end, free_port, submit, wait_for  # noqa: E402
 
 ROOT = os.geteuid() == 0
 # How long a run may take before it counts as hung.
@@ -378,13 +378,8 @@ class Run:
         return found
 
     def clean_up(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process:
+            end(self.process)
         if self.network:
             self.network.mend()
         if self.service and self.service.poll() is None:

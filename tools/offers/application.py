@@ -1,7 +1,6 @@
 """An application that asks one query of a cluster and says whether the answer is right, for the runs of this folder."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import submit, wait_for  # noqa: E402
+from clusters import end, output, submit, wait_for  # noqa: E402
 
 COMMON = [
     "spark.ferrospark.localExecution.enabled=false", "spark.executor.memory=1g", "spark.ui.showConsoleProgress=false",
@@ -60,8 +59,12 @@ class Application:
         found = []
         reader = threading.Thread(target=lambda: found.append(self.process.stdout.readline()), daemon=True)
         reader.start()
-        reader.join(limit)
-        assert found and found[0].strip() == wanted, f"expected {wanted!r}, not {found}: {self.errors()[-2000:]}"
+        try:
+            wait_for("a line", lambda: not reader.is_alive(), limit)
+        except AssertionError:
+            pass  # told below
+        if not (found and found[0].strip() == wanted):
+            raise AssertionError(f"expected {wanted!r}, not {found}; {self.story()}")
 
     def errors(self):
         self.said.flush()
@@ -79,18 +82,29 @@ class Application:
             return sorted(held) if len(held) >= count else None
         return wait_for(f"executors on {count} agents", agents)
 
+    def story(self):
+        """How it stands, and what it said: an application that ended without a word is to be told from one that waits."""
+        try:
+            code = self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            code = "none yet"
+        return f"exit code {code}, it said {self.errors()[-1500:]!r}"
+
     def end(self, limit=180):
-        out = self.process.communicate(timeout=limit)[0]
+        try:
+            out = output(self.process, limit)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {limit} s; {self.story()}") from None
         return self.process.returncode, out
 
+    def answer(self, limit=180):
+        """Waits for its end, which must be that of a right answer; gives what it printed."""
+        code, out = self.end(limit)
+        assert code == 0 and "right" in out.split(), f"it printed {out[-500:]!r}; {self.story()}"
+        return out
+
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        return end(self.process)
 
 
 def executors_of(framework):

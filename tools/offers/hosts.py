@@ -12,7 +12,6 @@ Prints one JSON line per run; fails if one is not as it should be.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import HOME, PROGRAM, wait_for  # noqa: E402
+from clusters import HOME, PROGRAM, end, wait_for  # noqa: E402
 
 HUB, NETWORK = "hub", "10.77.0"
 HOSTS = {"master": 1, "agent-0": 2, "agent-1": 3, "driver": 4, "files": 5}
@@ -166,13 +165,11 @@ class Hosts:
         for process in reversed(self.processes.values()):
             if process.stdin:
                 process.stdin.close()
-            elif process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    pass
+            end(process)
         for space in self.made:
             subprocess.run(["ip", "netns", "delete", space], stderr=subprocess.DEVNULL)
 

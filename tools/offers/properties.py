@@ -11,7 +11,8 @@ refusals  spark.mesos.rejectOfferDuration and its kin: how often an agent that d
 gpus      spark.mesos.gpus.max and spark.mesos.executor.gpus (ours only: genuine agents want the devices)
 sandbox   the driver's link to a sandbox, followed by Chromium to the executor's output (ours; genuine ones with WEBUI_DIR)
 shutdown  spark.mesos.coarse.shutdownTimeout: how long a driver waits for executors that do not end
-docker    image, volumes, parameters, port maps, networks, forcePullImage (ours only; as root)
+docker    image, volumes, parameters, port maps, forcePullImage; on the host's network, bridged, in a network of the user's
+          (genuine: fine-grained only; as root)
 
 Prints one JSON line per run; fails if one is not as it should be.
 """
@@ -25,7 +26,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 import urllib.request
@@ -34,7 +34,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from application import MODES, Application, executors_of  # noqa: E402
-from clusters import HOME, KINDS, PROGRAM, free_port, wait_for  # noqa: E402
+from clusters import HOME, KINDS, PROGRAM, Genuine, free_port, run_each, wait_for  # noqa: E402
 
 AGENTS = [
     ["--resources=cpus:3;mem:3072;disk:4096;ports:[31000-31999]", "--attributes=zone:a"],
@@ -283,6 +283,14 @@ def shutdown(cluster, mode, folder):
     return {"waited": round(took, 1)}
 
 
+class Reachable(Genuine):
+    """Agents that tell an address of theirs by which containers reach them."""
+
+    def start_agent(self, number):
+        self.environment["LIBPROCESS_ADVERTISE_IP"] = self.advertised
+        super().start_agent(number)
+
+
 class Docker:
     """A daemon of our own with an image that has what the program needs, and the program on a volume."""
 
@@ -312,6 +320,11 @@ class Docker:
     def socket(self):
         return self.folder / "docker.sock"
 
+    @property
+    def bridge(self):
+        """The machine's address on the bridge."""
+        return self.say("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
     def say(self, *words):
         return subprocess.run(
             ["docker", "-H", f"unix://{self.socket}", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -322,6 +335,8 @@ class Docker:
 
 
 def docker(cluster, mode, folder):
+    if cluster.name == "genuine" and mode == "coarse":
+        return {"skipped": "command tasks in Docker want mesos-docker-executor, which these packages do not have"}
     shared = Path(folder) / "shared"
     shared.mkdir()
     base = [
@@ -331,7 +346,7 @@ def docker(cluster, mode, folder):
         "spark.mesos.executor.docker.parameters=cap-drop=NET_RAW,label=team=data",
     ]
     daemon = cluster.docker
-    address = daemon.say("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    address = daemon.bridge
     daemon.say("network", "create", "ours")
     gateway = daemon.say("network", "inspect", "ours", "-f", "{{(index .IPAM.Config 0).Gateway}}").strip()
     for name, more, host in [
@@ -339,9 +354,6 @@ def docker(cluster, mode, folder):
         ("bridge", ["spark.blockManager.port=7000", "spark.mesos.executor.docker.portmaps=31000:7000"], address),
         ("user", ["spark.mesos.network.name=ours", "spark.mesos.network.labels=a:b"], gateway),
     ]:
-        # Fine-grained executors dial their agent, and those of these runs listen on loopback.
-        if mode == "fine" and name != "host":
-            continue
         settings = [*base, *more, f"spark.driver.host={host}", "spark.driver.bindAddress=0.0.0.0"]
         application = answered(cluster, mode, folder, settings)
         container = daemon.say("ps", "-q").split()
@@ -349,7 +361,8 @@ def docker(cluster, mode, folder):
         found = json.loads(daemon.say("inspect", container[0]))[0]
         mounts = {mount["Destination"]: mount["RW"] for mount in found["Mounts"]}
         same(f"{name}: volumes", (mounts.get("/shared"), mounts.get("/scratch")), (False, True))
-        same(f"{name}: capabilities", found["HostConfig"]["CapDrop"], ["NET_RAW"])
+        # Docker's command line, which genuine agents use, gives it its long name.
+        same(f"{name}: capabilities", [one.removeprefix("CAP_") for one in found["HostConfig"]["CapDrop"]], ["NET_RAW"])
         same(f"{name}: label", found["Config"]["Labels"].get("team"), "data")
         networks = list(found["NetworkSettings"]["Networks"])
         same(f"{name}: network", networks, ["ours" if name == "user" else name])
@@ -368,7 +381,7 @@ RUNS = {
     "program": program, "cache": cache, "secrets": secrets, "refusals": refusals, "gpus": gpus, "sandbox": sandbox,
     "shutdown": shutdown, "docker": docker,
 }
-OURS_ONLY = {"gpus", "docker"}
+OURS_ONLY = {"gpus"}
 
 
 def cluster_for(run, kind, folder):
@@ -383,8 +396,11 @@ def cluster_for(run, kind, folder):
         return KINDS[kind](folder, AGENTS)
     daemon = Docker(folder)
     try:
-        flags = ["--containerizers=docker,mesos", f"--docker_socket={daemon.socket}"]
-        cluster = KINDS[kind](folder, [[*own, *flags] for own in AGENTS])
+        # Fine-grained executors dial their agent, which therefore listens where bridged containers reach it.
+        flags = ["--containerizers=docker,mesos", f"--docker_socket={daemon.socket}", f"--hostname={daemon.bridge}"]
+        flags.append("--ip=0.0.0.0" if kind == "genuine" else f"--ip={daemon.bridge}")
+        made = type("Reachable", (Reachable,), {"advertised": daemon.bridge}) if kind == "genuine" else KINDS[kind]
+        cluster = made(folder, [[*own, *flags] for own in AGENTS])
     except BaseException:
         daemon.stop()
         raise
@@ -392,40 +408,22 @@ def cluster_for(run, kind, folder):
     return cluster
 
 
-def main():
-    arguments, kinds, modes, chosen = sys.argv[1:], list(KINDS), list(MODES), []
-    while arguments:
-        word = arguments.pop(0)
-        if word == "--clusters":
-            kinds = arguments.pop(0).split(",")
-        elif word == "--modes":
-            modes = arguments.pop(0).split(",")
-        else:
-            chosen.append(word)
-    bad = 0
-    for kind in kinds:
-        for run in chosen or RUNS:
-            if run in OURS_ONLY and kind != "ours":
-                continue
-            for mode in modes:
-                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                    cluster, started = None, time.monotonic()
-                    try:
-                        cluster = cluster_for(run, kind, folder)
-                        more, ok = RUNS[run](cluster, mode, folder) or {}, True
-                    except Exception as error:  # one run must not keep the others from running
-                        more, ok = {"error": f"{type(error).__name__}: {error}"[-1500:]}, False
-                    finally:
-                        while Application.all:
-                            Application.all.pop().stop()
-                        if cluster:
-                            cluster.stop()
-                            if run == "docker":
-                                cluster.docker.stop()
-                    bad += not ok
-                    line = {"suite": "properties", "run": run, "cluster": kind, "mode": mode, "right": ok}
-                    print(json.dumps({**line, "seconds": round(time.monotonic() - started, 1), **more}), flush=True)
-    sys.exit(1 if bad else 0)
+RUNNING = []
 
 
-main()
+def run(name, kind, mode, folder):
+    RUNNING.append(cluster_for(name, kind, folder))
+    return RUNS[name](RUNNING[-1], mode, folder)
+
+
+def clean_up():
+    while Application.all:
+        Application.all.pop().stop()
+    while RUNNING:
+        cluster = RUNNING.pop()
+        cluster.stop()
+        if hasattr(cluster, "docker"):
+            cluster.docker.stop()
+
+
+run_each("properties", RUNS, run, clean_up, MODES, skip=lambda kind, name: kind != "ours" and name in OURS_ONLY)

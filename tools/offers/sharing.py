@@ -11,18 +11,16 @@ strangers an application waits for an agent that fits while 200 do not: what tha
 Prints one JSON line per run; fails if one is not as it should be.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import HOME, KINDS, cpu_seconds, submit, wait_for  # noqa: E402
+from clusters import HOME, KINDS, cpu_seconds, end, run_each, submit, wait_for  # noqa: E402
 
 SHARE_SECONDS = float(os.environ.get("SHARE_SECONDS", 60))
 LATE_LIMITS = {"ours": 2.0, "genuine": 5.0}
@@ -124,8 +122,16 @@ def line(process, wanted, limit=120):
     found = []
     reader = threading.Thread(target=lambda: found.append(process.stdout.readline()), daemon=True)
     reader.start()
-    reader.join(limit)
-    assert found and re.match(wanted, found[0]), f"expected {wanted!r}, not {found}: {process.said()[-1500:]}"
+    try:
+        wait_for("a line", lambda: not reader.is_alive(), limit)
+    except AssertionError:
+        pass  # told below
+    if not (found and re.match(wanted, found[0])):
+        try:
+            code = process.wait(2)
+        except subprocess.TimeoutExpired:
+            code = "none yet"
+        raise AssertionError(f"expected {wanted!r}, not {found}; exit code {code}, it said {process.said()[-1500:]!r}")
     return found[0]
 
 
@@ -162,7 +168,7 @@ def coarse(cluster, folder):
     for application in applications:
         tell(application)
         application.communicate(timeout=60)
-        assert application.returncode == 0
+        assert application.returncode == 0, f"exit code {application.returncode}: {application.said()[-1500:]}"
     line(other, "TASK_FINISHED")
     assert other.wait(60) == 0
     return {"held": sorted(held.values())}
@@ -241,38 +247,19 @@ LAYOUTS = {"coarse": agents(2, 4), "shares": agents(2, 8), "word": agents(2, 3),
     [f"--resources=cpus:1;mem:1024;disk:1;ports:[31000-31001]", "--attributes=zone:other"]] * STRANGERS}
 
 
-def main():
-    words, kinds, chosen = sys.argv[1:], list(KINDS), []
-    while words:
-        one = words.pop(0)
-        if one == "--clusters":
-            kinds = words.pop(0).split(",")
-        else:
-            chosen.append(one)
-    bad = 0
-    for kind in kinds:
-        for name in chosen or RUNS:
-            if name == "strangers" and kind != "ours":
-                continue
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                cluster, started = None, time.monotonic()
-                try:
-                    cluster = KINDS[kind](folder, LAYOUTS[name])
-                    more, ok = RUNS[name](cluster, folder), True
-                except Exception as error:  # one run must not keep the others from running
-                    more, ok = {"error": f"{type(error).__name__}: {error}"[-2000:]}, False
-                finally:
-                    while STARTED:
-                        process = STARTED.pop()
-                        if process.poll() is None:
-                            process.terminate()
-                            process.wait()
-                    if cluster:
-                        cluster.stop()
-                bad += not ok
-                said = {"suite": "sharing", "run": name, "cluster": kind, "right": ok}
-                print(json.dumps({**said, "seconds": round(time.monotonic() - started, 1), **more}), flush=True)
-    sys.exit(1 if bad else 0)
+RUNNING = []
 
 
-main()
+def run(name, kind, _mode, folder):
+    RUNNING.append(KINDS[kind](folder, LAYOUTS[name]))
+    return RUNS[name](RUNNING[-1], folder)
+
+
+def clean_up():
+    while STARTED:
+        end(STARTED.pop())
+    while RUNNING:
+        RUNNING.pop().stop()
+
+
+run_each("sharing", RUNS, run, clean_up, skip=lambda kind, name: name == "strangers" and kind != "ours")
