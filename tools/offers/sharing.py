@@ -183,6 +183,7 @@ def shares(cluster, folder):
     began = last = time.monotonic()
     held, late = {}, None
     while (now := time.monotonic()) < began + SHARE_SECONDS:
+        assert now < last + 10, f"this process was stopped for {now - last:.0f} s: nothing is measured"
         if late is None and now > began + SHARE_SECONDS / 2:
             late = pymesos(cluster, folder, 1)
         for name, cpus in used(cluster).items():
@@ -191,6 +192,7 @@ def shares(cluster, folder):
                 held[name] = held.get(name, 0.0) + cpus * (now - last)
         last = now
         time.sleep(0.1)
+    assert late, "this process was stopped: nothing is measured"
     waited = float(line(late, "offer").split()[1])
     for application in applications:
         line(application, "done", 300)
