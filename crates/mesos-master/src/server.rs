@@ -99,7 +99,7 @@ async fn route(request: Request<Incoming>, server: &Arc<Server>) -> Response<Bod
                 return refused;
             }
             match path {
-                "" => page::handle(server).await,
+                "" => page::handle(request.uri(), server).await,
                 "/sandbox" => sandbox::page(request.uri()),
                 "/sandbox/read" => sandbox::read(request.uri(), server).await,
                 _ => endpoints::handle(path, request.uri(), server).await,

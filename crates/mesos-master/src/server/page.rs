@@ -5,17 +5,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Uri};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use mesos_api::{Attribute, Resources, Task, TaskState};
+use mesos_api::{Attribute, Resources, Role, Task, TaskState};
 
+use super::endpoints::query_of;
 use super::{Body, Server, text, typed, views};
-use crate::core::{AgentView, FrameworkReasons, FrameworkView, Snapshot};
+use crate::core::{
+    AgentView, FrameworkReasons, FrameworkView, LostAgentView, OfferRecord, Snapshot,
+};
 use crate::messages;
 use crate::service::Input;
 
-/// Rows shown of each table; the endpoints have all.
-const SHOWN_ROWS: usize = 500;
+/// Rows shown of each table at once, so that a page is made and drawn at once in the largest cluster; links lead to
+/// the others, a page each.
+const SHOWN_ROWS: usize = 100;
 
 /// Ended tasks shown of each framework.
 const SHOWN_COMPLETED_TASKS: usize = 20;
@@ -24,7 +28,8 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("sandbox.js");
 const ROUTES: &str = include_str!("routes.js");
 
-pub(super) async fn handle(server: &Arc<Server>) -> Response<Body> {
+pub(super) async fn handle(uri: &Uri, server: &Arc<Server>) -> Response<Body> {
+    let query = query_of(uri.query().unwrap_or_default());
     let snapshot = match server.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(stopping) => return stopping,
@@ -34,7 +39,8 @@ pub(super) async fn handle(server: &Arc<Server>) -> Response<Body> {
     };
     let name = server.options.cluster.as_deref().unwrap_or("Mesos").to_owned();
     let (address, made) = (server.advertised.to_string(), snapshot);
-    let page = tokio::task::spawn_blocking(move || page(&made, &reasons, &name, &address));
+    let page =
+        tokio::task::spawn_blocking(move || page(&made, &reasons, &name, &address, &Pages(&query)));
     match page.await {
         Ok(page) => answer(page),
         Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping"),
@@ -80,7 +86,13 @@ fn document(title: &str, body: &Markup) -> Markup {
     }
 }
 
-fn page(snapshot: &Snapshot, reasons: &[FrameworkReasons], name: &str, address: &str) -> Markup {
+fn page(
+    snapshot: &Snapshot,
+    reasons: &[FrameworkReasons],
+    name: &str,
+    address: &str,
+    pages: &Pages<'_>,
+) -> Markup {
     let body = html! {
         header {
             h1 { (name) }
@@ -98,13 +110,13 @@ fn page(snapshot: &Snapshot, reasons: &[FrameworkReasons], name: &str, address: 
             }
         }
         (totals(snapshot))
-        (agents(snapshot))
-        (frameworks("frameworks", "Frameworks", &snapshot.frameworks))
-        (why(reasons))
-        (tasks(snapshot))
-        (offers(snapshot))
-        (roles(snapshot))
-        (frameworks("completed", "Completed frameworks", &snapshot.completed_frameworks))
+        (agents(snapshot, pages))
+        (frameworks("frameworks", "Frameworks", &snapshot.frameworks, pages))
+        (why(reasons, pages))
+        (tasks(snapshot, pages))
+        (offers(snapshot, pages))
+        (roles(snapshot, pages))
+        (frameworks("completed", "Completed frameworks", &snapshot.completed_frameworks, pages))
         script { (PreEscaped(ROUTES)) }
     };
     document(name, &body)
@@ -139,26 +151,62 @@ fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// A table of which each row is a card on narrow screens.
-fn table(anchor: &str, title: &str, head: &[&str], rows: Vec<Vec<Markup>>) -> Markup {
-    let all = rows.len();
-    html! {
-        section id=(anchor) {
-            h2 { (title) " " span.count { (all) } }
-            @if all == 0 { p.note { "none" } } @else {
-                table {
-                    thead { tr { @for column in head { th { (column) } } } }
-                    tbody {
-                        @for row in rows.into_iter().take(SHOWN_ROWS) {
-                            tr { @for (column, cell) in head.iter().zip(row) {
-                                td data-label=(column) { div { (cell) } }
-                            } }
+/// Which part of each table is shown: the query says it as `tasks=300`, the first row by the table's anchor.
+struct Pages<'a>(&'a BTreeMap<String, String>);
+
+impl Pages<'_> {
+    /// The first row of a table that is shown, which begins a page.
+    fn first(&self, anchor: &str, all: usize) -> usize {
+        let asked = self.0.get(anchor).and_then(|text| text.parse().ok()).unwrap_or(0);
+        all.saturating_sub(1).min(asked) / SHOWN_ROWS * SHOWN_ROWS
+    }
+
+    /// A table of which each row is a card on narrow screens. Only rows that are shown are made.
+    fn table<T>(
+        &self,
+        (anchor, title): (&str, &str),
+        head: &[&str],
+        items: impl Iterator<Item = T> + Clone,
+        row: impl Fn(T) -> Vec<Markup>,
+    ) -> Markup {
+        let all = items.clone().count();
+        let first = self.first(anchor, all);
+        html! {
+            section id=(anchor) {
+                h2 { (title) " " span.count { (all) } }
+                @if all == 0 { p.note { "none" } } @else {
+                    table {
+                        thead { tr { @for column in head { th { (column) } } } }
+                        tbody {
+                            @for item in items.skip(first).take(SHOWN_ROWS) {
+                                tr { @for (column, cell) in head.iter().zip(row(item)) {
+                                    td data-label=(column) { div { (cell) } }
+                                } }
+                            }
                         }
                     }
+                    @if all > SHOWN_ROWS { (turn(anchor, first, all)) }
                 }
-                @if all > SHOWN_ROWS {
-                    p.note { "the first " (SHOWN_ROWS) " of " (all) "; the endpoints have all" }
-                }
+            }
+        }
+    }
+}
+
+/// Where in a long table this is, and the way to the rest.
+fn turn(anchor: &str, first: usize, all: usize) -> Markup {
+    let last = (all - 1) / SHOWN_ROWS * SHOWN_ROWS;
+    let ways = [
+        ("first", 0, first > 0),
+        ("previous", first.saturating_sub(SHOWN_ROWS), first > 0),
+        ("next", first + SHOWN_ROWS, first < last),
+        ("last", last, first < last),
+    ];
+    html! {
+        p.note.turn {
+            span { (first + 1) " to " (all.min(first + SHOWN_ROWS)) " of " (all) }
+            @for (name, row, there) in ways {
+                @if there { a href={ "/?" (anchor) "=" (row) "#" (anchor) } { (name) } }
+                @else { span { (name) } }
             }
         }
     }
@@ -172,42 +220,40 @@ fn plain(value: impl std::fmt::Display) -> Markup {
     html! { (value.to_string()) }
 }
 
-fn agents(snapshot: &Snapshot) -> Markup {
-    let mut rows: Vec<Vec<Markup>> = snapshot
-        .agents
-        .iter()
-        .map(|agent| {
-            vec![
-                html! { a.id href={ "http://" (agent.ip) ":" (agent.info.port()) "/state" } { (agent.id) } },
-                plain(format!("{}:{}", agent.info.hostname, agent.info.port())),
-                state_of(agent),
-                attributes(&agent.info.attributes),
-                plain(short(&agent.total)),
-                plain(short(&agent.used)),
-                plain(short(&agent.offered)),
-            ]
-        })
-        .collect();
-    let lost = [
-        ("unreachable", &snapshot.unreachable_agents),
-        ("not back yet", &snapshot.recovered_agents),
-    ];
-    for (state, agents) in lost {
-        rows.extend(agents.iter().map(|agent| {
-            let nothing = || plain("-");
-            vec![
-                id(&agent.id.value),
-                plain(format!("{}:{}", agent.info.hostname, agent.info.port())),
-                html! { span.away { (state) } },
-                attributes(&agent.info.attributes),
-                nothing(),
-                nothing(),
-                nothing(),
-            ]
-        }));
-    }
+/// An agent that is there, or one that is not, and what is said of it.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    Here(&'a AgentView),
+    Away(&'static str, &'a LostAgentView),
+}
+
+fn agents(snapshot: &Snapshot, pages: &Pages<'_>) -> Markup {
+    let unreachable = snapshot.unreachable_agents.iter().map(|a| Known::Away("unreachable", a));
+    let recovered = snapshot.recovered_agents.iter().map(|a| Known::Away("not back yet", a));
+    let here = snapshot.agents.iter().map(|agent| Known::Here(agent));
+    let row = |known: Known<'_>| match known {
+        Known::Here(agent) => vec![
+            html! { a.id href={ "http://" (agent.ip) ":" (agent.info.port()) "/state" } { (agent.id) } },
+            plain(format!("{}:{}", agent.info.hostname, agent.info.port())),
+            state_of(agent),
+            attributes(&agent.info.attributes),
+            plain(short(&agent.total)),
+            plain(short(&agent.used)),
+            plain(short(&agent.offered)),
+        ],
+        Known::Away(state, agent) => vec![
+            id(&agent.id.value),
+            plain(format!("{}:{}", agent.info.hostname, agent.info.port())),
+            html! { span.away { (state) } },
+            attributes(&agent.info.attributes),
+            plain("-"),
+            plain("-"),
+            plain("-"),
+        ],
+    };
     let head = ["Agent", "Address", "State", "Attributes", "Resources", "Used", "Offered"];
-    table("agents", "Agents (slaves)", &head, rows)
+    let all = here.chain(unreachable).chain(recovered);
+    pages.table(("agents", "Agents (slaves)"), &head, all, row)
 }
 
 fn state_of(agent: &AgentView) -> Markup {
@@ -233,7 +279,12 @@ fn attributes(all: &[Attribute]) -> Markup {
     }
 }
 
-fn frameworks(anchor: &str, title: &str, frameworks: &[FrameworkView]) -> Markup {
+fn frameworks(
+    anchor: &str,
+    title: &str,
+    frameworks: &[FrameworkView],
+    pages: &Pages<'_>,
+) -> Markup {
     let row = |framework: &FrameworkView| {
         let info = &framework.info;
         let state = match (framework.connected, framework.recovered, framework.unregistered) {
@@ -255,11 +306,11 @@ fn frameworks(anchor: &str, title: &str, frameworks: &[FrameworkView]) -> Markup
         ]
     };
     let head = ["Framework", "Name", "User", "Roles", "State", "Tasks", "Used", "Offered"];
-    table(anchor, title, &head, frameworks.iter().map(row).collect())
+    pages.table((anchor, title), &head, frameworks.iter(), row)
 }
 
 /// The reasons of each framework, those of several agents together.
-fn why(reasons: &[FrameworkReasons]) -> Markup {
+fn why(reasons: &[FrameworkReasons], pages: &Pages<'_>) -> Markup {
     let mut rows = Vec::new();
     for framework in reasons {
         let mut seen: BTreeMap<(String, String), (usize, String)> = BTreeMap::new();
@@ -279,7 +330,7 @@ fn why(reasons: &[FrameworkReasons]) -> Markup {
                 _ => format!("{host} and {} more", count - 1),
             };
             let link = format!("/explain?framework={}", framework.framework_id);
-            rows.push(vec![
+            rows.push([
                 html! { a href=(link) { (framework.name) } " " (id(&framework.framework_id.value)) },
                 plain(role),
                 plain(agents),
@@ -287,10 +338,11 @@ fn why(reasons: &[FrameworkReasons]) -> Markup {
             ]);
         }
     }
-    table("why", "Why no offers?", &["Framework", "Role", "Agents", "Reason"], rows)
+    let head = ["Framework", "Role", "Agents", "Reason"];
+    pages.table(("why", "Why no offers?"), &head, rows.iter(), |row| row.to_vec())
 }
 
-fn tasks(snapshot: &Snapshot) -> Markup {
+fn tasks(snapshot: &Snapshot, pages: &Pages<'_>) -> Markup {
     let all = snapshot.frameworks.iter().chain(&snapshot.completed_frameworks);
     let all = all.flat_map(|framework| {
         let ended = framework.completed_tasks.iter().rev().take(SHOWN_COMPLETED_TASKS);
@@ -309,7 +361,7 @@ fn tasks(snapshot: &Snapshot) -> Markup {
         ]
     };
     let head = ["Task", "Framework", "Agent", "State", "Resources", "Message", "Output"];
-    table("tasks", "Tasks", &head, all.map(row).collect())
+    pages.table(("tasks", "Tasks"), &head, all, row)
 }
 
 /// Whether a task ended otherwise than it should.
@@ -345,9 +397,9 @@ fn sandbox_link(task: &Task) -> String {
     )
 }
 
-fn offers(snapshot: &Snapshot) -> Markup {
+fn offers(snapshot: &Snapshot, pages: &Pages<'_>) -> Markup {
     let all = snapshot.frameworks.iter().flat_map(|framework| &framework.offers);
-    let rows = all.map(|offer| {
+    let row = |offer: &Arc<OfferRecord>| {
         let host = messages::agent(snapshot, &offer.agent_id.value);
         let age = snapshot.now.saturating_sub(offer.made).as_secs();
         vec![
@@ -358,13 +410,13 @@ fn offers(snapshot: &Snapshot) -> Markup {
             plain(short(&offer.resources)),
             plain(format!("{age} s")),
         ]
-    });
+    };
     let head = ["Offer", "Framework", "Agent", "Role", "Resources", "Age"];
-    table("offers", "Outstanding offers", &head, rows.collect())
+    pages.table(("offers", "Outstanding offers"), &head, all, row)
 }
 
-fn roles(snapshot: &Snapshot) -> Markup {
-    let rows = messages::roles(snapshot).roles.into_iter().map(|role| {
+fn roles(snapshot: &Snapshot, pages: &Pages<'_>) -> Markup {
+    let row = |role: &Role| {
         let share = snapshot.shares.get(&role.name).copied().unwrap_or(0.0);
         let quota = snapshot.quotas.iter().find(|quota| quota.config.role == role.name);
         let limits = quota.into_iter().flat_map(|quota| {
@@ -386,9 +438,10 @@ fn roles(snapshot: &Snapshot) -> Markup {
             plain(short(&held)),
             plain(if limits.is_empty() { "-".to_owned() } else { limits.join(", ") }),
         ]
-    });
+    };
     let head = ["Role", "Weight", "Dominant share", "Frameworks", "Held", "Limits"];
-    table("roles", "Roles", &head, rows.collect())
+    let roles = messages::roles(snapshot).roles;
+    pages.table(("roles", "Roles"), &head, roles.iter(), row)
 }
 
 fn short(resources: &Resources) -> String {
@@ -430,6 +483,11 @@ mod tests {
 
     /// Two agents, a framework with a task and one that gets nothing.
     fn small_cluster() -> Master {
+        cluster(1)
+    }
+
+    /// The same with more tasks.
+    fn cluster(tasks: usize) -> Master {
         let mut now = Duration::from_secs(1000);
         let mut master = Master::new(settings(), now);
         for (stream, role, name) in [("s", "dev", "<b>bold</b>"), ("t", "ops/night", "report")] {
@@ -460,11 +518,11 @@ mod tests {
         master.handle(Event::Tick, now);
         let snapshot = master.snapshot();
         let offer = &snapshot.frameworks[0].offers[0];
-        let task = TaskInfo {
-            name: "executor 1".into(),
-            task_id: "task/1 ä".replace('/', "-").as_str().into(),
+        let task = |number| TaskInfo {
+            name: format!("executor {number}"),
+            task_id: format!("task-{number} ä").as_str().into(),
             agent_id: offer.agent_id.clone(),
-            resources: Resources::parse("cpus:2;mem:1024", "*")
+            resources: Resources::parse("cpus:0.01;mem:10", "*")
                 .unwrap()
                 .to_wire(WireFormat::PreRefinement),
             command: Some(CommandInfo { value: Some("x".into()), ..CommandInfo::default() }),
@@ -472,7 +530,7 @@ mod tests {
         };
         let accept = Accept {
             offer_ids: vec![offer.id.clone()],
-            operations: vec![Operation::launch_tasks(vec![task])],
+            operations: vec![Operation::launch_tasks((1..=tasks).map(task).collect())],
             filters: None,
         };
         let call = Call {
@@ -486,14 +544,18 @@ mod tests {
         master
     }
 
-    /// `PAGE=FILE` keeps the page, to be looked at.
-    #[test]
-    fn the_page_shows_what_is_there_and_escapes_what_frameworks_say() {
-        let master = small_cluster();
+    fn shown(master: &Master, query: &str) -> String {
         let snapshot = master.snapshot();
         let reasons: Vec<_> =
             snapshot.frameworks.iter().filter_map(|f| master.explain(&f.id)).collect();
-        let shown = page(&snapshot, &reasons, "Test cluster", "10.0.0.1:5050").into_string();
+        let query = query_of(query);
+        page(&snapshot, &reasons, "Test cluster", "10.0.0.1:5050", &Pages(&query)).into_string()
+    }
+
+    /// `PAGE=FILE` keeps the page, to be looked at.
+    #[test]
+    fn the_page_shows_what_is_there_and_escapes_what_frameworks_say() {
+        let shown = shown(&small_cluster(), "");
         for expected in [
             "zone:eu-west-1a",
             "level:10",
@@ -506,8 +568,40 @@ mod tests {
             assert!(shown.contains(expected), "{expected} is not shown");
         }
         assert!(!shown.contains("<b>bold"));
+        assert!(!shown.contains("previous"), "all of it is on one page");
         if let Some(file) = std::env::var_os("PAGE") {
             std::fs::write(file, shown).unwrap();
+        }
+    }
+
+    #[test]
+    fn long_tables_are_shown_a_page_at_a_time() {
+        let master = cluster(250);
+        let snapshot = master.snapshot();
+        let ids: Vec<_> =
+            snapshot.frameworks.iter().flat_map(|framework| &framework.tasks).collect();
+        let ids: Vec<_> = ids.iter().map(|task| format!(">{}<", task.task_id.value)).collect();
+        assert_eq!(ids.len(), 250);
+        for (query, first, ways) in [
+            ("", 0, vec![100, 200]),
+            ("tasks=0", 0, vec![100, 200]),
+            ("tasks=100", 100, vec![0, 0, 200, 200]),
+            ("tasks=170", 100, vec![0, 0, 200, 200]),
+            ("tasks=200", 200, vec![0, 100]),
+            ("tasks=99999", 200, vec![0, 100]),
+            ("tasks=-1", 0, vec![100, 200]),
+            ("agents=100", 0, vec![100, 200]),
+        ] {
+            let shown = shown(&master, query);
+            let there: Vec<_> = ids.iter().filter(|id| shown.contains(*id)).collect();
+            let wanted: Vec<_> = ids.iter().skip(first).take(SHOWN_ROWS).collect();
+            assert_eq!(there, wanted, "{query}");
+            let links = shown.match_indices("/?tasks=");
+            let links = links.map(|(at, _)| shown[at..].split(['=', '#']).nth(1).unwrap());
+            let links: Vec<usize> = links.map(|row| row.parse().unwrap()).collect();
+            assert_eq!(links, ways, "{query}");
+            let last = (first + SHOWN_ROWS).min(250);
+            assert!(shown.contains(&format!("{} to {last} of 250", first + 1)), "{query}");
         }
     }
 }
