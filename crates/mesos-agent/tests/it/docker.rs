@@ -87,6 +87,16 @@ impl Drop for Daemon {
     }
 }
 
+/// The ids of the containers that run, once there are so many. The daemon lists one only after what runs in it has begun,
+/// tens of milliseconds and on a busy machine seconds later: an executor may have run a task by then.
+async fn containers(daemon: &Daemon, count: usize) -> String {
+    wait_for(&format!("the count of {count} containers"), || {
+        let ids = daemon.docker(&["ps", "-q"]);
+        (ids.lines().count() == count).then_some(ids)
+    })
+    .await
+}
+
 fn in_image(id: &str, offer: &Offer, command: CommandInfo, docker: DockerInfo) -> TaskInfo {
     let ports = docker.port_mappings.iter().map(|mapping| mapping.host_port);
     let ports: String =
@@ -159,13 +169,11 @@ async fn containers_outlive_the_agent_or_go_with_it(daemon: &Daemon) {
         assert_eq!(kept.states(2).await, [TaskState::Starting, TaskState::Running]);
         read_in(&cluster, id, "stdout").await;
     }
-    assert_eq!(daemon.docker(&["ps", "-q"]).lines().count(), 3);
+    containers(daemon, 3).await;
     agent.kill();
-    let two_left = || (daemon.docker(&["ps", "-q"]).lines().count() == 2).then_some(());
-    wait_for("the end of the container", two_left).await;
+    containers(daemon, 2).await;
     std::fs::write(cluster.sandbox("away").join("go"), "").unwrap();
-    let one_left = || (daemon.docker(&["ps", "-q"]).lines().count() == 1).then_some(());
-    wait_for("the end of another", one_left).await;
+    containers(daemon, 1).await;
     let _agent = place.start(&flags);
     let failed = next_state(&mut kept, TaskState::Running).await;
     assert_eq!((failed.task_id.value.as_str(), failed.state()), ("away", TaskState::Failed));

@@ -5,7 +5,7 @@ use mesos_api::scheduler::event::Type as EventType;
 use mesos_api::task_status::Reason;
 use mesos_api::{ContainerInfo, ExecutorInfo, TaskState};
 
-use super::{Daemon, IMAGE};
+use super::{Daemon, IMAGE, containers};
 use crate::client::{Scheduler, framework};
 use crate::cluster::{Cluster, wait_for};
 use crate::executor::{in_a_container, task_of, update_or_failure, volumes};
@@ -48,8 +48,7 @@ pub(super) async fn a_warm_one_runs_tasks(cluster: &Cluster, daemon: &Daemon) {
     assert_eq!(finished.state(), TaskState::Finished, "{}", finished.message());
     let passwd = String::from_utf8(finished.data.unwrap().to_vec()).unwrap();
     assert_eq!(passwd.lines().count(), 2, "the image's, not the machine's: {passwd}");
-    let container = daemon.docker(&["ps", "-q"]);
-    assert_eq!(container.lines().count(), 1);
+    let container = containers(daemon, 1).await;
     launch(&mut scheduler, &executor, "w2", "hold").await;
     assert_eq!(scheduler.update().await.state(), TaskState::Running);
     // The executor's own 64 MiB, and those of its task.
@@ -115,11 +114,9 @@ pub(super) async fn they_outlive_the_agent_or_go_with_it(daemon: &Daemon) {
     let mut kept = Scheduler::subscribe(&cluster.address, checkpointing()).await;
     launch(&mut kept, &executor("kept"), "k1", "until /mnt/mesos/sandbox/go").await;
     assert_eq!(kept.update().await.state(), TaskState::Running);
-    assert_eq!(daemon.docker(&["ps", "-q"]).lines().count(), 2);
+    containers(daemon, 2).await;
     agent.kill();
-    let one_left = || (daemon.docker(&["ps", "-q"]).lines().count() == 1).then_some(());
-    wait_for("the end of the mortal one", one_left).await;
-    let survivor = daemon.docker(&["ps", "-q"]);
+    let survivor = containers(daemon, 1).await;
     // It ends while nobody listens, and tells the next agent.
     std::fs::write(cluster.sandbox("kept").join("go"), "").unwrap();
     let _agent = place.start(&flags);
