@@ -1,11 +1,11 @@
 //! What is measured.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mesos_api::offer::Operation;
-use mesos_api::{Offer, TaskInfo, TaskState};
+use mesos_api::{AgentId, Offer, TaskInfo, TaskState};
 use mesos_client::{
     MasterAddress, SchedulerClient, SchedulerEvent, SchedulerHandle, SchedulerOptions,
 };
@@ -104,6 +104,14 @@ pub async fn end_to_offer(lab: &Lab, samples: usize) -> Result<Value> {
     Ok(milliseconds(&mut waits))
 }
 
+/// Frameworks that launch at once: each waits for the answer to a call before it makes the next, and acknowledges two
+/// updates of each task, so that one alone would measure how long a call takes.
+const LAUNCHERS: usize = 8;
+
+/// Tasks of each launcher under way at once. Enough to keep the master busy, and few beside the tasks of a full cluster:
+/// without a bound they pile up, and `/state` tells of twice the tasks it is asked about.
+const UNDER_WAY: u64 = 500;
+
 /// Tasks launched and running per second, over null agents, with the given number per ACCEPT; each ends, so that
 /// resources come round.
 ///
@@ -114,17 +122,49 @@ pub async fn launch_rate(
     span: Duration,
     per_accept: usize,
 ) -> Result<Value> {
+    let started = Instant::now();
+    let mut launchers = tokio::task::JoinSet::new();
+    for _ in 0..LAUNCHERS {
+        let master = master.clone();
+        launchers.spawn(async move { launch_for(&master, span, per_accept).await });
+    }
+    let (mut running, mut ended) = (0, 0);
+    while let Some(counts) = launchers.join_next().await {
+        let counts = counts??;
+        (running, ended) = (running + counts.0, ended + counts.1);
+    }
+    let seconds = span.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "counts of tasks are small")]
+    let rate = (running as f64 / seconds).round();
+    let whole = started.elapsed().as_secs_f64();
+    Ok(json!({"launches_per_second": rate, "running": running, "ended": ended, "seconds": whole}))
+}
+
+/// How many tasks ran, and how many of them ended, in this time.
+async fn launch_for(
+    master: &MasterAddress,
+    span: Duration,
+    per_accept: usize,
+) -> Result<(u64, u64)> {
     let (handle, mut events) = subscribe(master).await?;
     let (mut launched, mut running, mut ended) = (0_u64, 0_u64, 0_u64);
+    // What the agents offer, and in which order they began to.
+    let mut waiting: BTreeMap<AgentId, Vec<Offer>> = BTreeMap::new();
+    let mut order = VecDeque::new();
     let started = Instant::now();
     while started.elapsed() < span {
         match next(&mut events).await? {
             SchedulerEvent::Offers(offers) => {
                 for offer in offers {
-                    let tasks = fill(&offer, "t", per_accept, &mut launched);
-                    let operations = vec![Operation::launch_tasks(tasks)];
-                    handle.accept(vec![offer.id], operations, Some(0.0));
+                    let of_agent = waiting.entry(offer.agent_id.clone()).or_default();
+                    if of_agent.is_empty() {
+                        order.push_back(offer.agent_id.clone());
+                    }
+                    of_agent.push(offer);
                 }
+            }
+            SchedulerEvent::Rescind(id) => {
+                waiting.values_mut().for_each(|offers| offers.retain(|offer| offer.id != id));
             }
             SchedulerEvent::Update(status) => {
                 handle.acknowledge(&status);
@@ -137,21 +177,31 @@ pub async fn launch_rate(
             SchedulerEvent::Error(text) => bail!("{text}"),
             _ => {}
         }
+        while launched.saturating_sub(ended) < UNDER_WAY
+            && let Some(agent) = order.pop_front()
+        {
+            let Some(offers) = waiting.remove(&agent).filter(|all| !all.is_empty()) else {
+                continue;
+            };
+            // One ACCEPT takes all of an agent, so that it does not end up in ever smaller offers.
+            let tasks = fill(&offers, "t", per_accept, &mut launched);
+            let ids = offers.into_iter().map(|offer| offer.id).collect();
+            handle.accept(ids, vec![Operation::launch_tasks(tasks)], Some(0.0));
+        }
     }
-    let seconds = started.elapsed().as_secs_f64();
     handle.teardown().await?;
-    #[expect(clippy::cast_precision_loss, reason = "counts of tasks are small")]
-    let rate = (running as f64 / seconds).round();
-    Ok(json!({"launches_per_second": rate, "running": running, "ended": ended, "seconds": seconds}))
+    Ok((running, ended))
 }
 
-/// Small tasks, up to so many, that fit an offer.
-fn fill(offer: &Offer, prefix: &str, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
+/// Small tasks, up to so many, that fit the offers of one agent.
+fn fill(offers: &[Offer], prefix: &str, most: usize, launched: &mut u64) -> Vec<TaskInfo> {
+    let Some(agent) = offers.first().map(|offer| &offer.agent_id) else { return Vec::new() };
+    let sum = |name| offers.iter().map(|offer| amount(&offer.resources, name)).sum();
+    let (mut cpus, mut mem): (f64, f64) = (sum("cpus"), sum("mem"));
     let mut tasks = Vec::new();
-    let (mut cpus, mut mem) = (amount(&offer.resources, "cpus"), amount(&offer.resources, "mem"));
     while tasks.len() < most && cpus >= 1.0 && mem >= 32.0 {
         *launched += 1;
-        let mut task = command_task(&format!("{prefix}{launched}"), &offer.agent_id, "true");
+        let mut task = command_task(&format!("{prefix}{launched}"), agent, "true");
         task.resources = vec![scalar("cpus", 1.0), scalar("mem", 32.0)];
         tasks.push(task);
         (cpus, mem) = (cpus - 1.0, mem - 32.0);
@@ -176,7 +226,7 @@ pub(super) async fn fill_cluster(
             SchedulerEvent::Offers(offers) => {
                 for offer in offers {
                     let left = tasks.saturating_sub(usize::try_from(launched)?).min(EACH);
-                    let tasks = fill(&offer, LASTING, left, &mut launched);
+                    let tasks = fill(std::slice::from_ref(&offer), LASTING, left, &mut launched);
                     let operations = vec![Operation::launch_tasks(tasks)];
                     handle.accept(vec![offer.id], operations, Some(3600.0));
                 }
@@ -254,6 +304,9 @@ impl Poller {
     }
 }
 
+/// Spans with a poller, and as many without.
+const ROUNDS: usize = 3;
+
 /// `/state` of a full cluster, and what polling it costs those who launch: spans with and without a poller, in turn.
 ///
 /// # Errors
@@ -270,7 +323,7 @@ pub async fn state_under_load(
     let asked = master.clone();
     let first = tokio::task::spawn_blocking(move || ask_for_state(&asked)).await??;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
+    for _ in 0..ROUNDS {
         alone.push(launch_rate(master, span, 8).await?["launches_per_second"].clone());
         let poller = Poller::start(master.clone(), interval, sender.clone());
         let told = launch_rate(master, span, 8).await;
