@@ -284,13 +284,15 @@ impl Poller {
     ) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
+            // Not just when everything begins.
+            let mut pause = interval / 2;
             loop {
-                let told = ask_for_state(&master)?;
-                waits.send(told)?;
-                let pause = interval.saturating_sub(told.0);
                 if stopped.recv_timeout(pause) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                     return Ok(());
                 }
+                let told = ask_for_state(&master)?;
+                waits.send(told)?;
+                pause = interval.saturating_sub(told.0);
             }
         });
         Self { stop, thread }
@@ -326,8 +328,13 @@ pub async fn state_under_load(
     for _ in 0..ROUNDS {
         alone.push(launch_rate(master, span, 8).await?["launches_per_second"].clone());
         let poller = Poller::start(master.clone(), interval, sender.clone());
-        let told = launch_rate(master, span, 8).await;
-        poller.end().await?;
+        // The end of all the frameworks is another matter.
+        let polling = async {
+            tokio::time::sleep(span).await;
+            poller.end().await
+        };
+        let (told, polled) = tokio::join!(launch_rate(master, span, 8), polling);
+        polled?;
         beside.push(told?["launches_per_second"].clone());
     }
     let (mut waits, mut bytes) = (Vec::new(), 0);
@@ -338,7 +345,9 @@ pub async fn state_under_load(
     ensure!(!waits.is_empty(), "/state was never answered");
     full.teardown().await?;
     let sum = |rates: &[Value]| rates.iter().filter_map(Value::as_f64).sum::<f64>();
+    let each: Vec<_> = waits.iter().map(Duration::as_millis).collect();
     let mut told = milliseconds(&mut waits);
+    told["each"] = json!(each);
     told["tasks"] = json!(tasks);
     told["bytes"] = json!(bytes);
     told["first"] = milliseconds(&mut [first.0])["max"].clone();
