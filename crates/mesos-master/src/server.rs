@@ -31,7 +31,7 @@ pub(crate) use authenticate::{Credentials, read_credentials};
 use crate::core::Snapshot;
 use crate::election::Leader;
 use crate::options::MasterOptions;
-use crate::service::{Input, ServiceHandle};
+use crate::service::ServiceHandle;
 use state::Told;
 
 /// What every request may need.
@@ -54,7 +54,7 @@ impl Server {
     /// A copy of the state, or the answer that there will be none.
     pub(crate) async fn snapshot(&self) -> Result<Arc<Snapshot>, Response<Body>> {
         let stopping = || text(StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
-        self.service.ask(Input::Snapshot).await.ok_or_else(stopping)
+        self.service.snapshot().await.ok_or_else(stopping)
     }
 
     pub(crate) fn next_link(&self) -> u64 {

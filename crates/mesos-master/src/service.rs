@@ -25,6 +25,9 @@ use crate::registrar::Registrar;
 /// senders then wait.
 const INPUT_QUEUE: usize = 8192;
 
+/// Questions for a copy of the state that wait; one copy answers all.
+const VIEWER_QUEUE: usize = 64;
+
 /// Records waiting for a slow scheduler or agent before it is dropped. At ten thousand agents a
 /// batch of rescinds and updates still fits.
 pub(crate) const OUTPUT_QUEUE: usize = 32_768;
@@ -89,28 +92,45 @@ pub(crate) enum Input {
     },
     AgentMessage(LinkId, ToMaster),
     AgentClosed(LinkId),
-    Snapshot(oneshot::Sender<Arc<Snapshot>>),
 }
+
+/// Who wants a copy of the state.
+type Viewer = oneshot::Sender<Arc<Snapshot>>;
 
 /// How the server speaks to the loop.
 #[derive(Clone, Debug)]
-pub(crate) struct ServiceHandle(mpsc::Sender<Input>);
+pub(crate) struct ServiceHandle {
+    inputs: mpsc::Sender<Input>,
+    viewers: mpsc::Sender<Viewer>,
+}
 
 /// Where a [`Service`] gets what is handed in.
 #[derive(Debug)]
-pub(crate) struct Inputs(mpsc::Receiver<Input>);
+pub(crate) struct Inputs {
+    inputs: mpsc::Receiver<Input>,
+    /// They do not wait behind thousands of calls and updates: what was answered is in the state already.
+    viewers: mpsc::Receiver<Viewer>,
+}
 
 /// The two ends of the way into a [`Service`], which may begin later.
 pub(crate) fn inputs() -> (ServiceHandle, Inputs) {
     let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
-    (ServiceHandle(sender), Inputs(inputs))
+    let (viewer, viewers) = mpsc::channel(VIEWER_QUEUE);
+    (ServiceHandle { inputs: sender, viewers: viewer }, Inputs { inputs, viewers })
 }
 
 impl ServiceHandle {
     /// Hands something in. After the loop's end nothing happens.
     pub(crate) async fn send(&self, input: Input) {
         // The loop ends only when the process or the embedding cluster stops.
-        let _ = self.0.send(input).await;
+        let _ = self.inputs.send(input).await;
+    }
+
+    /// A copy of the state; `None` if the loop has ended.
+    pub(crate) async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let (answer, answered) = oneshot::channel();
+        self.viewers.send(answer).await.ok()?;
+        answered.await.ok()
     }
 
     /// Hands in a question; `None` if the loop has ended.
@@ -135,7 +155,7 @@ struct Stream {
 pub(crate) struct Service {
     core: Master,
     clock: Clock,
-    inputs: mpsc::Receiver<Input>,
+    inputs: Inputs,
     streams: BTreeMap<StreamId, Stream>,
     links: BTreeMap<LinkId, mpsc::Sender<Bytes>>,
     requests: BTreeMap<RequestId, oneshot::Sender<Answer>>,
@@ -197,7 +217,7 @@ impl Service {
         Self {
             core: Master::recover(settings, registry, clock.now()),
             clock,
-            inputs: inputs.0,
+            inputs,
             streams: BTreeMap::new(),
             links: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -219,24 +239,34 @@ impl Service {
                 let heartbeat = self.observers_heard + OBSERVER_HEARTBEAT;
                 wakeup = Some(wakeup.map_or(heartbeat, |at| at.min(heartbeat)));
             }
-            let input = match wakeup {
-                None => self.inputs.recv().await,
-                Some(at) => match tokio::time::timeout_at(at.into(), self.inputs.recv()).await {
-                    Ok(input) => input,
-                    Err(_elapsed) => {
-                        self.tick();
-                        if !self.perform_all().await {
-                            return;
-                        }
-                        continue;
-                    }
-                },
+            let due = async {
+                match wakeup {
+                    None => std::future::pending().await,
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                }
             };
-            let Some(input) = input else { return };
-            self.take(input);
+            self.show();
+            tokio::select! {
+                biased;
+                input = self.inputs.inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+                Some(viewer) = self.inputs.viewers.recv() => {
+                    let _ = viewer.send(self.snapshot());
+                    continue;
+                }
+                () = due => {
+                    self.tick();
+                    if !self.perform_all().await {
+                        return;
+                    }
+                    continue;
+                }
+            }
             // What came meanwhile goes along, so that it is stored together.
             for _ in 1..LARGEST_BATCH {
-                match self.inputs.try_recv() {
+                match self.inputs.inputs.try_recv() {
                     Ok(input) => self.take(input),
                     Err(_) => break,
                 }
@@ -244,6 +274,14 @@ impl Service {
             if !self.perform_all().await {
                 return;
             }
+        }
+    }
+
+    /// Answers who waits for a copy of the state: once a batch, whatever else there is to do.
+    fn show(&mut self) {
+        for _ in 0..VIEWER_QUEUE {
+            let Ok(viewer) = self.inputs.viewers.try_recv() else { return };
+            let _ = viewer.send(self.snapshot());
         }
     }
 
@@ -319,9 +357,6 @@ impl Service {
             Input::AgentClosed(link) => {
                 self.links.remove(&link);
                 self.handle(Event::AgentClosed { link });
-            }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.snapshot());
             }
         }
     }
