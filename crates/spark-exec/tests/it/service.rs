@@ -69,13 +69,15 @@ async fn executors_killed_between_map_and_reduce_cost_no_map_task() {
     for _ in 0..2 {
         cluster.start_process().await;
     }
-    tokio::time::timeout(PATIENCE, async {
-        while service.statistics().directories < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .expect("executors register with the service");
+    let registered = async |executors| {
+        let all = async {
+            while service.statistics().directories < executors {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("executors register with the service");
+    };
+    registered(2).await;
     let plan = heavy(&context).await.create_physical_plan().await.unwrap();
     let (engine, state_of) = (cluster.engine.clone(), context.state());
     let query = tokio::spawn(async move {
@@ -97,6 +99,8 @@ async fn executors_killed_between_map_and_reduce_cost_no_map_task() {
     }
     let answer = tokio::time::timeout(PATIENCE, query).await.expect("it ends").unwrap();
     assert_eq!(rows(&answer.unwrap(), false), plain);
+    // Who came last may still be on its way to the service, and would bring the application back.
+    registered(4).await;
     cluster.engine.stop().await;
     let log = std::fs::read_to_string(logs.path().join("app-test")).unwrap();
     let made = map_tasks(&log);
