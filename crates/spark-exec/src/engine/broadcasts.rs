@@ -13,6 +13,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
+use datafusion::logical_expr::JoinType;
 use datafusion::physical_expr::Distribution;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::union::InterleaveExec;
@@ -76,15 +77,19 @@ fn changeable(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Sides>) {
 }
 
 fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
-    let join = plan.downcast_ref::<HashJoinExec>()?;
-    let may = *join.partition_mode() == PartitionMode::Partitioned
-        && left_may_be_broadcast(*join.join_type())
-        && !join.null_aware;
-    may.then(|| sides_of(join)).flatten()
+    sides_of(plan, left_may_be_broadcast)
 }
 
-/// The shuffles that a join reads, if that is all its sides do.
-pub(super) fn sides_of(join: &HashJoinExec) -> Option<Sides> {
+/// The shuffles that a partitioned join of such a type reads, if that is all its sides do.
+pub(super) fn sides_of(
+    plan: &Arc<dyn ExecutionPlan>,
+    fits: impl Fn(JoinType) -> bool,
+) -> Option<Sides> {
+    let join = plan.downcast_ref::<HashJoinExec>()?;
+    let may = *join.partition_mode() == PartitionMode::Partitioned
+        && fits(*join.join_type())
+        && !join.null_aware;
+    may.then_some(())?;
     let side = |plan: &Arc<dyn ExecutionPlan>| {
         let reader = plan.downcast_ref::<ShuffleReaderExec>()?;
         (reader.mode() == ReadMode::Reduce && reader.runs().is_none()).then(|| reader.shuffle())

@@ -58,20 +58,12 @@ pub(super) fn filterable(
 ) -> Vec<(Sides, Arc<dyn ExecutionPlan>)> {
     let below = plan.children().into_iter().flat_map(|child| filterable(child, selective));
     let mut found: Vec<_> = below.collect();
-    if let Some(sides) = filterable_sides(plan)
+    if let Some(sides) = sides_of(plan, drops_unmatched_right)
         && selective.contains(&sides.left)
     {
         found.push((sides, Arc::clone(plan)));
     }
     found
-}
-
-fn filterable_sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
-    let join = plan.downcast_ref::<HashJoinExec>()?;
-    let may = *join.partition_mode() == PartitionMode::Partitioned
-        && drops_unmatched_right(*join.join_type())
-        && !join.null_aware;
-    may.then(|| sides_of(join)).flatten()
 }
 
 /// Filters probe sides that have not begun by the keys of finished build sides of at most `threshold` bytes.
