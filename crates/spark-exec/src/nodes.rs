@@ -69,6 +69,8 @@ pub struct ShuffleReaderExec {
     ranges: Option<SortedRanges>,
     /// Of mode [`ReadMode::Map`] only: executors keep the rows in memory.
     in_memory: bool,
+    /// A hint asks for the shuffle that is read, so no join broadcasts it. Known to the driver only, which plans.
+    hinted: bool,
     properties: Arc<PlanProperties>,
 }
 
@@ -102,7 +104,15 @@ impl ShuffleReaderExec {
             Boundedness::Bounded,
         );
         let properties = Arc::new(properties);
-        Self { shuffle, mode, runs: None, ranges: None, in_memory: false, properties }
+        Self {
+            shuffle,
+            mode,
+            runs: None,
+            ranges: None,
+            in_memory: false,
+            hinted: false,
+            properties,
+        }
     }
 
     /// The same reader of kept rows, which executors hold in memory or not.
@@ -114,6 +124,17 @@ impl ShuffleReaderExec {
     /// Whether executors keep the rows read in memory.
     pub fn in_memory(&self) -> bool {
         self.in_memory
+    }
+
+    /// The same reader of a shuffle that a hint asks for.
+    #[must_use]
+    pub fn asked_for_by_hint(&self) -> Self {
+        Self { hinted: true, ..self.clone() }
+    }
+
+    /// Whether a hint asks for the shuffle.
+    pub fn is_asked_for_by_hint(&self) -> bool {
+        self.hinted
     }
 
     /// Makes a reader that merges sorted map outputs into one partition.

@@ -33,6 +33,9 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 use crate::codec;
 use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
 
+/// The name of the operator by which a plan says that a join of its rows shuffles both sides, whatever their sizes.
+pub const SHUFFLE_HINT: &str = "ShuffleHintExec";
+
 /// One stage.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -219,7 +222,7 @@ impl Cutter<'_> {
             let [left, right] = two_children(&plan)?;
             return self.cut_broadcast_left(&plan, left, right);
         }
-        if plan.name() == "OutputRequirementExec" {
+        if matches!(plan.name(), "OutputRequirementExec" | SHUFFLE_HINT) {
             // A planning aid without meaning at run time, and without an encoding.
             let child = Arc::clone(plan.children()[0]);
             return self.cut(child);

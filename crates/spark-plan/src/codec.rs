@@ -32,7 +32,7 @@ pub fn encode(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<u8>> {
     let (tag, count) = match exec.operator {
         Operator::Coalesce(n) => (COALESCE, n),
         Operator::Tail(n) => (TAIL, n),
-        Operator::LocalSort(_) | Operator::Exchange(_) | Operator::Broadcast => return None,
+        Operator::LocalSort(_) | Operator::Exchange(_) | Operator::JoinHint(_) => return None,
     };
     bytes.push(tag);
     bytes.extend((count as u64).to_le_bytes());

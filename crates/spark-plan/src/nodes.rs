@@ -1,5 +1,5 @@
 //! Operators DataFusion has no word for: sorts inside partitions, exchanges the user asked for, `coalesce(n)`,
-//! `tail(n)`, and the broadcast hint.
+//! `tail(n)`, and hints how to join.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -11,6 +11,8 @@ use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore,
 };
 use std::sync::Arc;
+
+use crate::operators::JoinHint;
 
 /// What a [`SparkNode`] does to its input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,8 +27,8 @@ pub(crate) enum NodeKind {
     Coalesce(usize),
     /// The last rows.
     Tail(usize),
-    /// The side of a join that fits everywhere.
-    Broadcast,
+    /// How to join what is below, if a join follows.
+    JoinHint(JoinHint),
 }
 
 /// An operator with the columns of its input.
@@ -55,7 +57,7 @@ impl UserDefinedLogicalNodeCore for SparkNode {
             NodeKind::RoundRobin(_) | NodeKind::HashPartition { .. } => "Exchange",
             NodeKind::Coalesce(_) => "Coalesce",
             NodeKind::Tail(_) => "Tail",
-            NodeKind::Broadcast => "BroadcastHint",
+            NodeKind::JoinHint(_) => "JoinHint",
         }
     }
 
@@ -74,7 +76,7 @@ impl UserDefinedLogicalNodeCore for SparkNode {
             NodeKind::RoundRobin(_)
             | NodeKind::Coalesce(_)
             | NodeKind::Tail(_)
-            | NodeKind::Broadcast => Vec::new(),
+            | NodeKind::JoinHint(_) => Vec::new(),
         }
     }
 
@@ -101,7 +103,7 @@ impl UserDefinedLogicalNodeCore for SparkNode {
             },
             NodeKind::Coalesce(n) => write!(f, "Coalesce: {n}"),
             NodeKind::Tail(n) => write!(f, "Tail: {n}"),
-            NodeKind::Broadcast => write!(f, "BroadcastHint"),
+            NodeKind::JoinHint(hint) => write!(f, "JoinHint: {hint}"),
         }
     }
 
@@ -142,6 +144,6 @@ impl UserDefinedLogicalNodeCore for SparkNode {
     }
 
     fn supports_limit_pushdown(&self) -> bool {
-        matches!(self.kind, NodeKind::Broadcast)
+        matches!(self.kind, NodeKind::JoinHint(_))
     }
 }

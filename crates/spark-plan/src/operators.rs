@@ -31,12 +31,70 @@ pub enum Operator {
     Coalesce(usize),
     /// Keeps the last rows of its single input partition.
     Tail(usize),
-    /// Marks a join side to broadcast; disappears.
-    Broadcast,
+    /// Says how to join its rows; stages keep it until they are cut, see [`join_hint`].
+    JoinHint(JoinHint),
 }
 
-/// One operator over one input. `LocalSort`, `Exchange` and `Broadcast` exist only while the plan is optimised, where
-/// DataFusion's rules would drop the operators they stand for.
+/// A hint how to join a relation, in Spark's order of priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JoinHint {
+    /// Every task reads it whole.
+    Broadcast,
+    /// Both sides are shuffled; Spark merges them sorted.
+    ShuffleMerge,
+    /// Both sides are shuffled; this one is hashed.
+    ShuffleHash,
+    /// Spark joins each partition with each.
+    ShuffleReplicateNestedLoop,
+}
+
+impl JoinHint {
+    /// The hint by one of its names in Spark SQL, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let is = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is(&["broadcast", "broadcastjoin", "mapjoin"]) {
+            Some(Self::Broadcast)
+        } else if is(&["merge", "mergejoin", "shuffle_merge"]) {
+            Some(Self::ShuffleMerge)
+        } else if is(&["shuffle_hash"]) {
+            Some(Self::ShuffleHash)
+        } else if is(&["shuffle_replicate_nl"]) {
+            Some(Self::ShuffleReplicateNestedLoop)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for JoinHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Broadcast => "broadcast",
+            Self::ShuffleMerge => "merge",
+            Self::ShuffleHash => "shuffle_hash",
+            Self::ShuffleReplicateNestedLoop => "shuffle_replicate_nl",
+        })
+    }
+}
+
+/// The hint for the join whose side a plan is: the outermost one, through operators of one input (Spark's
+/// `EliminateResolvedHint`).
+#[must_use]
+pub fn join_hint(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinHint> {
+    if let Some(exec) = plan.downcast_ref::<SparkExec>()
+        && let Operator::JoinHint(hint) = exec.operator
+    {
+        return Some(hint);
+    }
+    match plan.children()[..] {
+        [input] => join_hint(input),
+        _ => None,
+    }
+}
+
+/// One operator over one input. `LocalSort` and `Exchange` exist only while the plan is optimised, where DataFusion's rules
+/// would drop the operators they stand for; `JoinHint` is gone before anything runs.
 #[derive(Debug)]
 pub struct SparkExec {
     pub operator: Operator,
@@ -68,13 +126,13 @@ impl SparkExec {
             Operator::Tail(_) => {
                 (old.equivalence_properties().clone(), Partitioning::UnknownPartitioning(1))
             }
-            Operator::Broadcast => {
+            Operator::JoinHint(_) => {
                 (old.equivalence_properties().clone(), old.output_partitioning().clone())
             }
         };
         let emission = match &operator {
             Operator::Tail(_) | Operator::LocalSort(_) => EmissionType::Final,
-            Operator::Exchange(_) | Operator::Coalesce(_) | Operator::Broadcast => {
+            Operator::Exchange(_) | Operator::Coalesce(_) | Operator::JoinHint(_) => {
                 EmissionType::Incremental
             }
         };
@@ -98,7 +156,7 @@ impl DisplayAs for SparkExec {
             Operator::Exchange(partitioning) => write!(f, "ExchangeExec: {partitioning}"),
             Operator::Coalesce(n) => write!(f, "CoalesceExec: {n}"),
             Operator::Tail(n) => write!(f, "TailExec: {n}"),
-            Operator::Broadcast => write!(f, "BroadcastHintExec"),
+            Operator::JoinHint(hint) => write!(f, "{}: {hint}", self.name()),
         }
     }
 }
@@ -110,7 +168,9 @@ impl ExecutionPlan for SparkExec {
             Operator::Exchange(_) => "ExchangeExec",
             Operator::Coalesce(_) => "CoalesceExec",
             Operator::Tail(_) => "TailExec",
-            Operator::Broadcast => "BroadcastHintExec",
+            Operator::JoinHint(JoinHint::Broadcast) => "BroadcastHintExec",
+            // Known by this name to who cuts the plan into stages.
+            Operator::JoinHint(_) => "ShuffleHintExec",
         }
     }
 
@@ -127,7 +187,7 @@ impl ExecutionPlan for SparkExec {
 
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![match &self.operator {
-            Operator::Tail(_) | Operator::Broadcast => true,
+            Operator::Tail(_) | Operator::JoinHint(_) => true,
             // `sort().coalesce(1)` stays in order.
             Operator::Coalesce(_) => self.input.output_partitioning().partition_count() == 1,
             Operator::Exchange(_) | Operator::LocalSort(_) => false,
@@ -203,7 +263,7 @@ impl ExecutionPlan for SparkExec {
             Operator::LocalSort(_) | Operator::Exchange(_) => {
                 datafusion::common::internal_err!("{} reached execution", self.name())
             }
-            Operator::Broadcast => self.input.execute(partition, context),
+            Operator::JoinHint(_) => self.input.execute(partition, context),
         }
     }
 

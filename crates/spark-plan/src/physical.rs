@@ -30,7 +30,7 @@ use crate::broadcast;
 use crate::errors::{Result, from_datafusion};
 use crate::field::ResolvedPlan;
 use crate::nodes::{NodeKind, SparkNode};
-use crate::operators::{Operator, SparkExec};
+use crate::operators::{JoinHint, Operator, SparkExec, join_hint};
 use crate::session::Session;
 use crate::state::Mode;
 
@@ -142,7 +142,7 @@ impl ExtensionPlanner for NodePlanner {
             }
             NodeKind::Coalesce(n) => Operator::Coalesce(*n),
             NodeKind::Tail(n) => Operator::Tail(*n),
-            NodeKind::Broadcast => Operator::Broadcast,
+            NodeKind::JoinHint(hint) => Operator::JoinHint(*hint),
         };
         Ok(Some(Arc::new(SparkExec::new(operator, Arc::clone(input)))))
     }
@@ -169,10 +169,8 @@ fn may_broadcast_left(kind: JoinType) -> bool {
 }
 
 impl JoinStrategy {
+    /// Whether a side is broadcast for its size.
     fn small(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
-        if has_broadcast_hint(plan) {
-            return true;
-        }
         let Ok(threshold) = u64::try_from(self.broadcast_threshold) else { return false };
         if !self.staged || threshold == 0 {
             return false;
@@ -193,14 +191,22 @@ impl JoinStrategy {
                 .build()?;
             return Ok(Some(Arc::new(joined)));
         }
-        let left_small = may_broadcast_left(*join.join_type())
-            && self.small(join.left())
-            && !has_constants_per_partition(join.right());
-        let swapped = join.join_type().swap();
-        let right_small = join.join_type().supports_swap()
-            && may_broadcast_left(swapped)
-            && self.small(join.right())
+        let hints = [join_hint(join.left()), join_hint(join.right())];
+        let left_may =
+            may_broadcast_left(*join.join_type()) && !has_constants_per_partition(join.right());
+        let right_may = join.join_type().supports_swap()
+            && may_broadcast_left(join.join_type().swap())
             && !has_constants_per_partition(join.left());
+        let left_hinted = left_may && hints[0] == Some(JoinHint::Broadcast);
+        let right_hinted = right_may && hints[1] == Some(JoinHint::Broadcast);
+        let shuffled = hints.into_iter().flatten().any(|hint| hint != JoinHint::Broadcast);
+        let (left_small, right_small) = if left_hinted || right_hinted {
+            (left_hinted, right_hinted)
+        } else if shuffled {
+            (false, false)
+        } else {
+            (left_may && self.small(join.left()), right_may && self.small(join.right()))
+        };
         let swap = match (left_small, right_small) {
             (true, true) => {
                 let stored = |side| broadcast::size(side).map(|size| size.stored);
@@ -215,7 +221,7 @@ impl JoinStrategy {
             let joined = join.builder().with_partition_mode(PartitionMode::CollectLeft).build()?;
             return Ok(Some(Arc::new(joined)));
         }
-        if self.staged && *join.partition_mode() != PartitionMode::Partitioned {
+        if (self.staged || shuffled) && *join.partition_mode() != PartitionMode::Partitioned {
             let joined = join.builder().with_partition_mode(PartitionMode::Partitioned).build()?;
             return Ok(Some(Arc::new(joined)));
         }
@@ -290,20 +296,6 @@ fn has_constants_per_partition(plan: &Arc<dyn ExecutionPlan>) -> bool {
     constants.iter().any(|constant| constant.across_partitions == AcrossPartitions::Heterogeneous)
 }
 
-/// Whether the plan is hinted, looking through operators that neither add nor multiply rows.
-fn has_broadcast_hint(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    if let Some(exec) = plan.downcast_ref::<SparkExec>()
-        && matches!(exec.operator, Operator::Broadcast)
-    {
-        return true;
-    }
-    let looks_through = matches!(
-        plan.name(),
-        "ProjectionExec" | "FilterExec" | "CooperativeExec" | "CoalescePartitionsExec"
-    );
-    looks_through && plan.children().first().is_some_and(|child| has_broadcast_hint(child))
-}
-
 /// Puts DataFusion's operators where our markers kept their places.
 #[derive(Debug)]
 struct ReplaceMarkers {
@@ -353,7 +345,11 @@ impl PhysicalOptimizerRule for ReplaceMarkers {
                 Operator::Exchange(partitioning) => {
                     Arc::new(RepartitionExec::try_new(input, partitioning.clone())?)
                 }
-                Operator::Broadcast => input,
+                // Adaptive execution must know of these.
+                Operator::JoinHint(hint) if self.staged && *hint != JoinHint::Broadcast => {
+                    return Ok(Transformed::no(node));
+                }
+                Operator::JoinHint(_) => input,
                 Operator::Coalesce(_) | Operator::Tail(_) => return Ok(Transformed::no(node)),
             };
             Ok(Transformed::yes(replaced))

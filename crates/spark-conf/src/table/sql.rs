@@ -94,7 +94,7 @@ properties! {
     RUNTIME_FILTER: bool = "spark.sql.optimizer.runtime.bloomFilter.enabled", BOOLEAN, Value("true"), "3.3.0", Session, Honoured,
         "Whether, with adaptive execution, rows without a partner in a join are left out before they are shuffled";
     RUNTIME_FILTER_THRESHOLD: u64 = "spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold", SIZE, Value("10MB"), "3.3.0", Session, Honoured,
-        "Size up to which the finished, filtered side of a join leaves out rows of the other";
+        "Size up to which the finished, filtered side of a join leaves out rows of the other; at the default up to 64 MiB, if the other side is large";
     EXCHANGE_REUSE: bool = "spark.sql.exchange.reuse", BOOLEAN, Value("true"), "2.0.0", Session, Honoured,
         "Whether equal exchanges of a query are run once";
     ADAPTIVE_LOCAL_READER: bool = "spark.sql.adaptive.localShuffleReader.enabled", BOOLEAN, Value("true"), "3.0.0", Session, Planned,

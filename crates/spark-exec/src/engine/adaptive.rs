@@ -17,7 +17,7 @@ use datafusion::error::Result;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use spark_scheduler::MapSizes;
 
-use super::broadcasts::Limits;
+use super::broadcasts::{FilterLimit, Limits};
 use super::skew::SkewJoins;
 use super::{ranges, skew};
 use crate::nodes::{ReadMode, Run, ShuffleReaderExec, ShuffleWriteExec};
@@ -30,7 +30,7 @@ pub(super) struct Adaptive {
     /// Splits skewed partitions of joins.
     pub(super) skew_joins: Option<SkewJoins>,
     /// `spark.sql.adaptive.autoBroadcastJoinThreshold`, and `spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold`.
-    pub(super) limits: Limits,
+    limits: Limits,
     /// `spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold`: the largest partition a hash
     /// table is made of; `None` goes by memory alone.
     pub(super) hash_join_bytes: Option<u64>,
@@ -44,7 +44,7 @@ impl Adaptive {
             coalescing: is_on("spark.sql.adaptive.coalescePartitions.enabled")
                 .then(|| Coalescing::of(&get)),
             skew_joins: is_on("spark.sql.adaptive.skewJoin.enabled").then(|| SkewJoins::of(&get)),
-            limits: Limits { broadcast: broadcast_bytes(&get), filter: filter_bytes(&get) },
+            limits: Limits { broadcast: broadcast_bytes(&get), filter: filter_limit(&get) },
             hash_join_bytes: Some(size(
                 &get,
                 "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold",
@@ -54,6 +54,24 @@ impl Adaptive {
         })
     }
 }
+
+impl Adaptive {
+    /// The limits where a task has so much memory; `None` is not limited.
+    pub(super) fn limits(&self, task_memory: Option<u64>) -> Limits {
+        let mut limits = self.limits;
+        if let (Some(filter), Some(memory)) = (&mut limits.filter, task_memory) {
+            filter.at_most = filter.at_most.min(memory / FILTER_MEMORY_FACTOR);
+        }
+        limits
+    }
+}
+
+/// Spark's default of how many bytes of map output filter a probe side.
+const FILTER_BYTES: u64 = 10 << 20;
+/// How many it may be where the user sets no other than that.
+const LARGEST_FILTER: u64 = 64 << 20;
+/// A filter that is larger than Spark's default takes at most this part of a task's memory, before it is unpacked.
+const FILTER_MEMORY_FACTOR: u64 = 16;
 
 /// How partitions are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,11 +143,14 @@ fn broadcast_bytes(get: &impl Fn(&str) -> Option<String>) -> Option<u64> {
 }
 
 /// The largest build side that filters the other.
-fn filter_bytes(get: &impl Fn(&str) -> Option<String>) -> Option<u64> {
+fn filter_limit(get: &impl Fn(&str) -> Option<String>) -> Option<FilterLimit> {
     let prefix = "spark.sql.optimizer.runtime.bloomFilter";
     let enabled =
         get(&format!("{prefix}.enabled")).is_none_or(|value| value.eq_ignore_ascii_case("true"));
-    enabled.then(|| size(get, &format!("{prefix}.creationSideThreshold"), 10 << 20))
+    let bytes = size(get, &format!("{prefix}.creationSideThreshold"), FILTER_BYTES);
+    // A session tells the default as if it were set.
+    let at_most = if bytes == FILTER_BYTES { LARGEST_FILTER } else { bytes };
+    enabled.then_some(FilterLimit { bytes, at_most })
 }
 
 /// `spark.sql.adaptive.advisoryPartitionSizeInBytes`.
@@ -275,6 +296,28 @@ mod tests {
 
     fn coalescing() -> Coalescing {
         Coalescing::of(|_| None)
+    }
+
+    #[test]
+    fn a_filter_may_be_the_larger_the_more_is_below_the_probe_side() {
+        let unset = Adaptive::of(|_| None).unwrap();
+        let limit = |adaptive: &Adaptive, memory, files| {
+            adaptive.limits(memory).filter.unwrap().for_probe_of(files)
+        };
+        assert_eq!(limit(&unset, None, 100 << 20), 10 << 20);
+        assert_eq!(limit(&unset, None, 1 << 30), 32 << 20);
+        assert_eq!(limit(&unset, None, 1 << 40), 64 << 20);
+        // A task of little memory holds no more than Spark's default.
+        assert_eq!(limit(&unset, Some(320 << 20), 1 << 40), 20 << 20);
+        assert_eq!(limit(&unset, Some(32 << 20), 1 << 40), 10 << 20);
+        let set =
+            Adaptive::of(|key| key.ends_with(".creationSideThreshold").then(|| "20m".to_owned()));
+        assert_eq!(limit(&set.unwrap(), None, 1 << 40), 20 << 20);
+        let default =
+            Adaptive::of(|key| key.ends_with(".creationSideThreshold").then(|| "10MB".to_owned()));
+        assert_eq!(default, Some(unset));
+        let off = Adaptive::of(|key| key.ends_with("bloomFilter.enabled").then(|| "false".into()));
+        assert_eq!(off.unwrap().limits(None).filter, None);
     }
 
     #[test]

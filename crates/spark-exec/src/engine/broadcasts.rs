@@ -27,6 +27,9 @@ use crate::stages::{Stage, left_may_be_broadcast};
 /// A side over files more than this many times the threshold is not expected to get below it.
 const HOPELESS_FACTOR: u64 = 64;
 
+/// The keys of a build side may be this part of the files below the probe side to filter it.
+const PROBE_SHARE: u64 = 32;
+
 /// Bytes of the files below each stage that writes a shuffle, its parents included.
 fn input_bytes(stages: &[Stage]) -> HashMap<u64, u64> {
     let mut bytes: HashMap<u64, u64> = HashMap::new();
@@ -77,6 +80,13 @@ fn changeable(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Sides>) {
 }
 
 fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
+    let hinted = |side: &Arc<dyn ExecutionPlan>| {
+        side.downcast_ref::<ShuffleReaderExec>()
+            .is_some_and(ShuffleReaderExec::is_asked_for_by_hint)
+    };
+    if plan.children().into_iter().any(hinted) {
+        return None;
+    }
     sides_of(plan, left_may_be_broadcast)
 }
 
@@ -188,6 +198,11 @@ pub(super) struct Expectations {
 }
 
 impl Expectations {
+    /// Bytes of the files below a shuffle.
+    pub(super) fn bytes(&self, shuffle: u64) -> u64 {
+        self.input_bytes.get(&shuffle).copied().unwrap_or(0)
+    }
+
     pub(super) fn of(stages: &[Stage]) -> Self {
         Self { input_bytes: input_bytes(stages), selective: runtime_filters::selective(stages) }
     }
@@ -202,7 +217,7 @@ impl Expectations {
         limits: Limits,
     ) -> bool {
         let Some(shuffle) = stage.shuffle else { return false };
-        let bytes = |shuffle: u64| self.input_bytes.get(&shuffle).copied().unwrap_or(0);
+        let bytes = |shuffle: u64| self.bytes(shuffle);
         let waits_for = |sides: Sides, threshold: u64| {
             sides.right == shuffle
                 && sides.left != shuffle
@@ -217,7 +232,8 @@ impl Expectations {
                 joins.into_iter().any(|sides| waits_for(sides, threshold))
             });
             broadcast
-                || limits.filter.is_some_and(|threshold| {
+                || limits.filter.is_some_and(|limit| {
+                    let threshold = limit.for_probe_of(bytes(shuffle));
                     let joins = runtime_filters::filterable(&reader.plan, &self.selective);
                     joins.into_iter().any(|(sides, _)| waits_for(sides, threshold))
                 })
@@ -231,5 +247,21 @@ pub(super) struct Limits {
     /// The join becomes a broadcast join.
     pub(super) broadcast: Option<u64>,
     /// Its keys filter the probe side.
-    pub(super) filter: Option<u64>,
+    pub(super) filter: Option<FilterLimit>,
+}
+
+/// Up to how many bytes of a finished build side its keys filter the probe side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FilterLimit {
+    /// `spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold`.
+    pub(super) bytes: u64,
+    /// Where that is the default: up to how many bytes it may be for a large probe side.
+    pub(super) at_most: u64,
+}
+
+impl FilterLimit {
+    /// What a filter may cost each task that writes the probe side grows with what is below that.
+    pub(super) fn for_probe_of(self, file_bytes: u64) -> u64 {
+        self.bytes.max(self.at_most.min(file_bytes / PROBE_SHARE))
+    }
 }

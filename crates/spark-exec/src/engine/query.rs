@@ -289,12 +289,13 @@ pub(super) async fn run_map_stages(
     let context = &context.retaining();
     let mut retained = Retained::of(engine);
     let expected = Expectations::of(&graph.stages);
-    let limits = context.adaptive.map(|adaptive| adaptive.limits).unwrap_or_default();
+    let limits = context.adaptive.map(|adaptive| adaptive.limits(engine.task_memory()));
+    let limits = limits.unwrap_or_default();
     let mut waiting = graph.stages;
     let mut running = FuturesUnordered::new();
     loop {
         broadcasts::convert(&mut waiting, &outputs, limits.broadcast)?;
-        runtime_filters::inject(&mut waiting, &outputs, &expected.selective, limits.filter)?;
+        runtime_filters::inject(&mut waiting, &outputs, &expected, limits.filter)?;
         let has_input =
             |stage: &Stage| stage.parents.iter().all(|parent| outputs.contains_key(parent));
         let waits = |stage: &Stage| expected.had_better_wait(stage, &waiting, &outputs, limits);

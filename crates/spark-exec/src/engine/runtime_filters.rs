@@ -3,6 +3,7 @@
 //!
 //! When the stage of a filtered build side has finished with few bytes, and the stage of the probe side has not begun and
 //! cannot move into that of the join, it keeps only the rows that have a key of the build side.
+//! How few, grows with the probe side unless the user says it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use super::adaptive::MapStageOutput;
-use super::broadcasts::{Sides, read_whole, reads_once, sides_of};
+use super::broadcasts::{Expectations, FilterLimit, Sides, read_whole, reads_once, sides_of};
 use crate::nodes::ShuffleWriteExec;
 use crate::stages::Stage;
 
@@ -66,16 +67,17 @@ pub(super) fn filterable(
     found
 }
 
-/// Filters probe sides that have not begun by the keys of finished build sides of at most `threshold` bytes.
+/// Filters probe sides that have not begun by the keys of finished build sides that are within the limit.
 pub(super) fn inject(
     waiting: &mut [Stage],
     outputs: &HashMap<u64, MapStageOutput>,
-    selective: &HashSet<u64>,
-    threshold: Option<u64>,
+    expected: &Expectations,
+    limit: Option<FilterLimit>,
 ) -> Result<()> {
-    let Some(threshold) = threshold else { return Ok(()) };
+    let Some(limit) = limit else { return Ok(()) };
     for reader in 0..waiting.len() {
-        for (sides, join) in filterable(&waiting[reader].plan, selective) {
+        for (sides, join) in filterable(&waiting[reader].plan, &expected.selective) {
+            let threshold = limit.for_probe_of(expected.bytes(sides.right));
             let small = outputs.get(&sides.left).is_some_and(|output| output.total() <= threshold);
             let probe = waiting.iter().position(|stage| stage.shuffle == Some(sides.right));
             let Some(probe) = probe.filter(|_| small) else { continue };

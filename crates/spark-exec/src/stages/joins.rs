@@ -18,7 +18,8 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-use super::{Cutter, Gather, two_children};
+use super::{Cutter, Gather, SHUFFLE_HINT, two_children};
+use crate::nodes::ShuffleReaderExec;
 
 /// Whether every task may hold the whole left side.
 pub(crate) fn left_may_be_broadcast(join_type: JoinType) -> bool {
@@ -45,7 +46,11 @@ impl Cutter<'_> {
         let [left, right] = two_children(plan)?;
         match join.partition_mode() {
             PartitionMode::Partitioned => {
-                let children = vec![self.cut(left)?, self.cut(right)?];
+                let hinted = wants_a_shuffle(&left) || wants_a_shuffle(&right);
+                let mut children = vec![self.cut(left)?, self.cut(right)?];
+                if hinted {
+                    children = children.iter().map(asked_for_by_hint).collect();
+                }
                 replace_children_if_necessary(Arc::clone(plan), children)
             }
             PartitionMode::CollectLeft | PartitionMode::Auto
@@ -150,6 +155,19 @@ impl Cutter<'_> {
         equivalences.clear_per_partition_constants();
         let partitioning = Partitioning::Hash(keys, self.options.partitions.max(1));
         self.exchange(input, partitioning, equivalences)
+    }
+}
+
+/// Whether a side of a join is hinted, looking through operators of one input.
+fn wants_a_shuffle(side: &Arc<dyn ExecutionPlan>) -> bool {
+    side.name() == SHUFFLE_HINT || matches!(side.children()[..], [input] if wants_a_shuffle(input))
+}
+
+/// A side of a join that a hint wants shuffled.
+fn asked_for_by_hint(side: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    match side.downcast_ref::<ShuffleReaderExec>() {
+        Some(reader) => Arc::new(reader.asked_for_by_hint()),
+        None => Arc::clone(side),
     }
 }
 

@@ -5,11 +5,12 @@ use datafusion::logical_expr::{Distinct, EmptyRelation, Expr, Limit, LogicalPlan
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
 
-use super::scope::{Clause, CteFrame, Env, Scope};
+use super::scope::{Clause, CteFrame, Env, HintFrame, Scope};
 use super::{Analyzer, filter, refreshed};
 use crate::errors::{self, Result, from_datafusion, internal, unsupported};
 use crate::field::{OutputField, Rel, same_name};
 use crate::nodes::{NodeKind, SparkNode};
+use crate::operators::JoinHint;
 use crate::render::Render;
 use spark_sql_parser::ast::{self, Relation, RelationKind};
 use spark_sql_parser::error::{ErrorKind, SparkError};
@@ -98,7 +99,8 @@ impl Analyzer<'_> {
                     env,
                 ),
             K::SubqueryAlias { input, alias, columns } => {
-                let rel = self.relation(input, env)?;
+                // An alias hides the names below it from hints above.
+                let rel = self.relation(input, Env { hints: None, ..env })?;
                 let rel = aliased(rel, alias, columns)?;
                 Ok(self.hinted(rel, alias, env))
             }
@@ -267,12 +269,14 @@ impl Analyzer<'_> {
         }
     }
 
-    /// Marks a relation that a BROADCAST hint names.
+    /// Marks a relation that a join hint names; of several the outermost, which is written first.
     fn hinted(&self, rel: Rel, name: &str, env: Env<'_>) -> Rel {
-        if env.broadcast.iter().any(|b| same_name(b, name, self.case_sensitive)) {
-            return rel.wrap(NodeKind::Broadcast);
+        let naming = std::iter::successors(env.hints, |frame| frame.parent)
+            .filter(|frame| frame.names.iter().any(|n| same_name(n, name, self.case_sensitive)));
+        match naming.last() {
+            Some(frame) => rel.wrap(NodeKind::JoinHint(frame.hint)),
+            None => rel,
         }
-        rel
     }
 
     fn data_source(&self, kind: &RelationKind) -> Result<Rel> {
@@ -512,12 +516,13 @@ impl Analyzer<'_> {
         env: Env<'_>,
     ) -> Result<Rel> {
         let lower = name.to_lowercase();
-        if ["broadcast", "broadcastjoin", "mapjoin"].contains(&lower.as_str()) {
+        if let Some(hint) = JoinHint::named(name) {
             let names: Vec<String> = parameters.iter().filter_map(hint_name).collect();
             if names.is_empty() {
-                return Ok(self.relation(input, env)?.wrap(NodeKind::Broadcast));
+                return Ok(self.relation(input, env)?.wrap(NodeKind::JoinHint(hint)));
             }
-            return self.relation(input, Env { broadcast: &names, ..env });
+            let frame = HintFrame { hint, names: &names, parent: env.hints };
+            return self.relation(input, Env { hints: Some(&frame), ..env });
         }
         let rel = self.relation(input, env)?;
         let numbers: Vec<usize> = parameters

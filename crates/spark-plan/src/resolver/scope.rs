@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::Analyzer;
 use crate::errors::{self, Result, from_datafusion};
 use crate::field::{Hidden, Lookup, OutputField, Rel, lookup};
+use crate::operators::JoinHint;
 use crate::visit;
 use spark_sql_parser::ast;
 
@@ -14,8 +15,15 @@ use spark_sql_parser::ast;
 pub(crate) struct Env<'e> {
     pub(crate) ctes: Option<&'e CteFrame<'e>>,
     pub(crate) outer: Option<&'e OuterFrame<'e>>,
-    /// Tables and aliases a BROADCAST hint above names.
-    pub(crate) broadcast: &'e [String],
+    /// The join hints above that name tables and aliases.
+    pub(crate) hints: Option<&'e HintFrame<'e>>,
+}
+
+/// A join hint and the tables and aliases that it names.
+pub(crate) struct HintFrame<'e> {
+    pub(crate) hint: JoinHint,
+    pub(crate) names: &'e [String],
+    pub(crate) parent: Option<&'e Self>,
 }
 
 /// One name of a WITH clause; inner ones shadow outer ones.

@@ -18,7 +18,7 @@ impl Analyzer<'_> {
     fn inner_query(&self, query: &ast::Relation, scope: &Scope<'_>) -> Result<Rel> {
         let frame =
             OuterFrame { fields: scope.fields, schema: scope.schema, parent: scope.env.outer };
-        let env = Env { outer: Some(&frame), ..scope.env };
+        let env = Env { outer: Some(&frame), hints: None, ..scope.env };
         self.relation(query, env)?.pruned()
     }
 
