@@ -135,6 +135,11 @@ async fn execute(
         runtime_env,
     ));
     let outcome = run_plan(shared, stage, task, &plan, context, metrics).await;
+    if outcome.is_err() {
+        count_operators(shared, stage, &plan, task.partition as usize, metrics);
+        // Of a task that failed Spark takes what it read and spilled, and no SQL metric (`countFailedValues`).
+        metrics.operators.clear();
+    }
     if let Some(pool) = measured {
         metrics.peak_memory_bytes = pool.peak();
     }

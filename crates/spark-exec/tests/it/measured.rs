@@ -94,6 +94,51 @@ async fn bad_blocks_are_made_again_and_no_others() {
     panic!("no damaged block was ever read");
 }
 
+/// The event log tells what a failed task has read until then, and none of its SQL metrics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_tasks_tell_what_they_read() {
+    random::register();
+    let logs = tempfile::tempdir().unwrap();
+    let cluster = Cluster::two_with(|options| {
+        options.conf.insert("spark.eventLog.enabled".to_owned(), "true".to_owned());
+        options.event_log = Some(event_log(logs.path(), &options.app_id));
+    })
+    .await;
+    let runner = Runner(cluster.engine.clone());
+    let session = Arc::new(random::session(&mut random::generator::Random::new(3)));
+    let folder = tempfile::tempdir().unwrap();
+    let save = async |text: &str, name: &str| {
+        let statement = parse_statement(text, &ParserOptions::default()).unwrap();
+        let Statement::Query(relation) = statement else { panic!("{text}") };
+        let plan = Resolver::new(&session).resolve(&relation).await.unwrap();
+        let spec = WriteSpec {
+            format: "parquet".to_owned(),
+            path: folder.path().join(name).to_string_lossy().into_owned(),
+            mode: SaveMode::ErrorIfExists,
+            ..WriteSpec::default()
+        };
+        save(&session, &runner, &plan, &spec).await
+    };
+    save("SELECT id FROM range(0, 100000, 1, 2)", "a").await.unwrap();
+    let a = folder.path().join("a");
+    let failing =
+        format!("SELECT CAST(concat('x', id) AS INT) AS n FROM parquet.`{}`", a.display());
+    let error = save(&failing, "b").await.unwrap_err();
+    assert!(error.to_string().contains("CAST_INVALID_INPUT"), "{error}");
+    cluster.engine.stop().await;
+    let log = std::fs::read_to_string(logs.path().join("app-test")).unwrap();
+    let failed: Vec<Value> = ends(&log)
+        .into_iter()
+        .filter(|end| end["Task End Reason"]["Reason"] == "ExceptionFailure")
+        .collect();
+    assert!(!failed.is_empty(), "{error}\n{log}");
+    for end in &failed {
+        let bytes = end.pointer("/Task Metrics/Input Metrics/Bytes Read").unwrap();
+        assert!(bytes.as_u64().unwrap() > 0, "{end}");
+        assert_eq!(end["Task Info"]["Accumulables"], serde_json::json!([]), "{end}");
+    }
+}
+
 fn ends(log: &str) -> Vec<Value> {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|event| event["Event"] == "SparkListenerTaskEnd").collect()
