@@ -2,7 +2,8 @@
 
     run.py DATA DATAFUSION_PYTHON ROUNDS [PART…]
 
-Parts: start, first, idle, tpch; all when none is named.
+Parts: start, first, idle, tpch; all when none is named. Part cluster is of tpch only DataFusion and our cluster mode, with
+every query's times: for scales at which all engines would take too long.
 """
 
 import json
@@ -86,9 +87,12 @@ class Engine:
         self.rounds.append(json.loads(self.process.stdout.readline()))
         self.cpu.append(cpu_seconds(self.process.pid) - before)
 
+    def best_by_query(self):
+        return {query: min(one[query] for one in self.rounds) for query in self.rounds[0]}
+
     def best(self):
         """Sum over the queries of the best time of each."""
-        return sum(min(one[query] for one in self.rounds) for query in self.rounds[0])
+        return sum(self.best_by_query().values())
 
     def end(self):
         self.process.stdin.close()
@@ -97,6 +101,39 @@ class Engine:
 
 def submit(master, flags):
     return ["bin/spark-submit", "--master", master, *flags, QUERIES, "spark"]
+
+
+def in_turn(engines, rounds):
+    """All queries in each engine once to warm it, then in rounds."""
+    for engine in engines:
+        engine.round()
+        engine.rounds.clear()
+        engine.cpu.clear()
+    for _ in range(rounds):
+        for engine in engines:
+            engine.round()
+
+
+def cluster(data, peer, rounds):
+    engines = [
+        Engine("datafusion", [peer, QUERIES, "datafusion", data]),
+        Engine("local-cluster[2,1,4096]", [*submit("local-cluster[2,1,4096]", CLUSTER), data]),
+    ]
+    in_turn(engines, rounds)
+    theirs, ours = (engine.best_by_query() for engine in engines)
+    for engine in engines:
+        say(
+            f"TPC-H, 22 queries of {Path(data).name}, {engine.name}",
+            engine.best(),
+            "s",
+            ratio_to_datafusion=round(engine.best() / engines[0].best(), 3),
+            cpu_seconds=round(min(engine.cpu), 2),
+            rounds=rounds,
+        )
+    queries = {query: [round(ours[query], 3), round(ours[query] / theirs[query], 2)] for query in ours}
+    print(json.dumps({"figure": "seconds in our cluster and ratio to DataFusion", "value": queries}), flush=True)
+    for engine in engines:
+        engine.end()
 
 
 def tpch(data, peer, rounds):
@@ -108,13 +145,7 @@ def tpch(data, peer, rounds):
         Engine("local-cluster[2,1,4096]", [*submit("local-cluster[2,1,4096]", CLUSTER), data]),
     ]
     idle = engines[-1].process.pid
-    for engine in engines:
-        engine.round()  # warm
-        engine.rounds.clear()
-        engine.cpu.clear()
-    for _ in range(rounds):
-        for engine in engines:
-            engine.round()
+    in_turn(engines, rounds)
     base = engines[0].best()
     for engine in engines:
         say(
@@ -220,8 +251,9 @@ def main():
             "first": lambda: first_result(Path(folder)),
             "idle": lambda: idle(Path(folder)),
             "tpch": lambda: tpch(data, peer, rounds),
+            "cluster": lambda: cluster(data, peer, rounds),
         }
-        for part in sys.argv[4:] or parts:
+        for part in sys.argv[4:] or ["start", "first", "idle", "tpch"]:
             parts[part]()
 
 
