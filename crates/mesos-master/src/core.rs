@@ -17,6 +17,7 @@ mod reconcile;
 pub mod registry;
 mod removal;
 mod reserve;
+mod shelf;
 mod snapshot;
 mod state;
 mod subscribe;
@@ -37,6 +38,7 @@ pub use acl::{Acls, MalformedAcls};
 pub use event::{Action, Answer, Event, LinkId, Operation, RequestId, StreamId};
 pub use explain::{AgentReason, FrameworkReasons, Reason};
 use registry::{Registry, Standing};
+pub use shelf::{Items, Part, Parts};
 pub use snapshot::{AgentView, DrainView, FrameworkView, LostAgentView, QuotaView, Snapshot};
 pub use state::OfferRecord;
 use state::{Agents, Drain, Framework, Unreachable};
@@ -334,7 +336,7 @@ impl Master {
             let executors = framework.executors.values().map(|record| &record.resources);
             let used = sum(tasks.chain(executors)).only_scalars();
             assert!(same(&framework.used, &used), "{id} uses {used}, not {}", framework.used);
-            for (task_id, record) in &framework.tasks {
+            for (task_id, record) in framework.tasks.iter() {
                 let agent = self.agents.get(&record.task.agent_id);
                 let key = (id.clone(), task_id.clone());
                 assert!(agent.is_some_and(|a| a.tasks.contains(&key)), "{task_id} is nowhere");

@@ -217,7 +217,7 @@ impl StateWriter {
     /// The document in pieces.
     pub fn write(&mut self, snapshot: &core::Snapshot) -> Vec<bytes::Bytes> {
         let head = server::views::state_head(snapshot, &MasterOptions::default());
-        self.0.state(snapshot, head).0
+        self.0.state(snapshot, head, &mut server::state::Gone::default()).0
     }
 }
 

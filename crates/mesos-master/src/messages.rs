@@ -74,12 +74,10 @@ pub(crate) fn agent<'a>(snapshot: &'a Snapshot, id: &str) -> Option<&'a AgentVie
 pub(crate) fn tasks(snapshot: &Snapshot) -> GetTasks {
     let mut all = GetTasks::default();
     for framework in snapshot.frameworks.iter().chain(&snapshot.completed_frameworks) {
-        let copied = |tasks: &[std::sync::Arc<Task>]| -> Vec<Task> {
-            tasks.iter().map(|task| Task::clone(task)).collect()
-        };
-        all.tasks.extend(copied(&framework.tasks));
-        all.unreachable_tasks.extend(copied(&framework.unreachable_tasks));
-        all.completed_tasks.extend(copied(&framework.completed_tasks));
+        let copied = |task: &std::sync::Arc<Task>| Task::clone(task);
+        all.tasks.extend(framework.tasks.iter().map(copied));
+        all.unreachable_tasks.extend(framework.unreachable_tasks.iter().map(copied));
+        all.completed_tasks.extend(framework.completed_tasks.iter().map(copied));
     }
     all
 }

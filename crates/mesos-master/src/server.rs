@@ -10,6 +10,7 @@ mod page;
 mod sandbox;
 mod scheduler_api;
 pub(crate) mod state;
+mod text;
 pub(crate) mod views;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -385,7 +385,9 @@ impl Service {
         let at = Instant::now();
         let snapshot = Arc::new(self.core.snapshot());
         let cost = at.elapsed();
-        self.snapshot = Some(Taken { snapshot: Arc::clone(&snapshot), at, cost });
+        let before = self.snapshot.replace(Taken { snapshot: Arc::clone(&snapshot), at, cost });
+        // Nobody else may have it any more, and there may be much in it that is not in the state.
+        tokio::task::spawn_blocking(move || drop(before));
         self.changed = false;
         snapshot
     }

@@ -74,7 +74,7 @@ impl Master {
     }
 
     fn published_framework(&self, id: &FrameworkId) -> Option<FrameworkMessage> {
-        Some(framework_message(&self.framework_view(id, self.frameworks.get(id)?)))
+        Some(framework_message(&self.framework_view(id, self.frameworks.get(id)?, Vec::new())))
     }
 
     pub(super) fn publish_framework_added(&mut self, id: &FrameworkId) {

@@ -11,6 +11,7 @@ use mesos_api::{
     Resources, Task,
 };
 
+use super::shelf::Parts;
 use super::state::{Agent, Connection, Drain, Framework, OfferRecord};
 use super::{Counters, Master};
 use crate::allocator::Time;
@@ -37,7 +38,7 @@ pub struct FrameworkView {
     /// Roles it wants no offers for.
     pub suppressed: BTreeSet<String>,
     /// Live tasks, and ended ones not acknowledged.
-    pub tasks: Vec<Arc<Task>>,
+    pub tasks: Parts<Task>,
     /// Tasks on unreachable agents.
     pub unreachable_tasks: Vec<Arc<Task>>,
     /// Ended tasks.
@@ -149,10 +150,16 @@ impl Master {
     /// Copies the state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        // In one go: to look each of a framework's up takes several times as long.
+        let mut offers: BTreeMap<&FrameworkId, Vec<Arc<OfferRecord>>> = BTreeMap::new();
+        for offer in self.offers.values() {
+            offers.entry(&offer.framework_id).or_default().push(Arc::clone(offer));
+        }
+        let mut offers_of = |id: &FrameworkId| offers.remove(id).unwrap_or_default();
         let frameworks: Vec<FrameworkView> = self
             .frameworks
             .iter()
-            .map(|(id, framework)| self.framework_view(id, framework))
+            .map(|(id, framework)| self.framework_view(id, framework, offers_of(id)))
             .collect();
         let roles = frameworks.iter().flat_map(|framework| framework.info.subscribed_roles());
         let mut shares: BTreeMap<String, f64> = BTreeMap::new();
@@ -171,7 +178,7 @@ impl Master {
             completed_frameworks: self
                 .completed_frameworks
                 .iter()
-                .map(|f| self.framework_view(&f.info.id.clone().unwrap_or_default(), f))
+                .map(|f| self.framework_view(&f.info.id.clone().unwrap_or_default(), f, Vec::new()))
                 .collect(),
             counters: self.counters.clone(),
             weights: self.allocator.weights().clone(),
@@ -219,8 +226,12 @@ impl Master {
         }
     }
 
-    pub(super) fn framework_view(&self, id: &FrameworkId, framework: &Framework) -> FrameworkView {
-        let offers = framework.offers.iter().filter_map(|offer_id| self.offers.get(offer_id));
+    pub(super) fn framework_view(
+        &self,
+        id: &FrameworkId,
+        framework: &Framework,
+        offers: Vec<Arc<OfferRecord>>,
+    ) -> FrameworkView {
         FrameworkView {
             id: id.clone(),
             info: Arc::clone(&framework.info),
@@ -231,7 +242,7 @@ impl Master {
             reregistered: framework.reregistered,
             unregistered: framework.unregistered,
             suppressed: framework.suppressed.clone(),
-            tasks: framework.tasks.values().map(|record| Arc::clone(&record.task)).collect(),
+            tasks: framework.tasks.parts(),
             unreachable_tasks: framework.unreachable.values().cloned().collect(),
             completed_tasks: framework.completed.iter().cloned().collect(),
             executors: framework
@@ -239,7 +250,7 @@ impl Master {
                 .iter()
                 .map(|((agent_id, _), record)| (agent_id.clone(), Arc::clone(&record.info)))
                 .collect(),
-            offers: offers.cloned().collect(),
+            offers,
             used: framework.used.clone(),
             offered: framework.offered.clone(),
         }

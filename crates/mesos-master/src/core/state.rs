@@ -12,6 +12,7 @@ use mesos_api::{
 };
 
 use super::event::{LinkId, StreamId};
+use super::shelf::{Shelf, Shown};
 use super::snapshot::AgentView;
 use crate::allocator::Time;
 
@@ -28,6 +29,14 @@ pub(super) struct TaskRecord {
     pub(super) unacknowledged: Option<Box<TaskStatus>>,
     /// A kill the agent has not heard of, because it was away.
     pub(super) kill: Option<Option<KillPolicy>>,
+}
+
+impl Shown for TaskRecord {
+    type View = Task;
+
+    fn view(&self) -> Arc<Task> {
+        Arc::clone(&self.task)
+    }
 }
 
 impl TaskRecord {
@@ -88,7 +97,7 @@ pub(super) struct Framework {
     pub(super) reregistered: Option<Time>,
     pub(super) unregistered: Option<Time>,
     pub(super) suppressed: BTreeSet<String>,
-    pub(super) tasks: BTreeMap<TaskId, TaskRecord>,
+    pub(super) tasks: Shelf<TaskId, TaskRecord>,
     pub(super) executors: BTreeMap<(AgentId, ExecutorId), ExecutorRecord>,
     pub(super) unreachable: BTreeMap<TaskId, Arc<Task>>,
     pub(super) completed: VecDeque<Arc<Task>>,

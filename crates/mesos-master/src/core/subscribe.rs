@@ -10,6 +10,7 @@ use mesos_api::{FrameworkId, FrameworkInfo, Resources};
 
 use super::acl::Permission;
 use super::event::{Action, StreamId};
+use super::shelf::Shelf;
 use super::state::{Connection, Framework};
 use super::{Master, validate};
 
@@ -100,7 +101,7 @@ impl Master {
             reregistered: None,
             unregistered: None,
             suppressed: BTreeSet::new(),
-            tasks: BTreeMap::new(),
+            tasks: Shelf::default(),
             executors: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             completed: VecDeque::new(),

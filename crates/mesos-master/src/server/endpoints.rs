@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use mesos_api::json::JsonValue as _;
-use mesos_api::{AgentId, FrameworkId, Resources, WeightInfo, WireFormat};
+use mesos_api::{AgentId, FrameworkId, Resources, Task, WeightInfo, WireFormat};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::operator_api::operate;
+use super::state::{self, Gone};
+use super::text::{Object, list};
 use super::{Body, Server, files, in_pieces, method_not_allowed, read_body, text, typed, views};
 use crate::core::{Operation, Snapshot};
 use crate::service::Input;
@@ -47,8 +50,14 @@ pub(super) async fn handle(path: &str, uri: &Uri, server: &Arc<Server>) -> Respo
             let wrapper = query.get("jsonp").cloned();
             let (path, query, server) = (path.to_owned(), query.clone(), Arc::clone(server));
             // Large answers are made beside the connections.
-            let made =
-                tokio::task::spawn_blocking(move || document(&path, &snapshot, &query, &server));
+            let (told, made) = oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let mut gone = Gone::default();
+                // Who asked may have left.
+                let _ = told.send(document(&path, &snapshot, &query, &server, &mut gone));
+                drop(snapshot);
+                gone.free_slowly();
+            });
             match made.await {
                 Ok(Document::Tree(answer)) => answer,
                 Ok(Document::Pieces(answer)) => return wrapped(answer, wrapper.as_deref()),
@@ -81,10 +90,10 @@ enum Document {
 }
 
 /// `/state` in pieces. What it knows of earlier answers is forgotten when nobody asks for a while.
-fn state(snapshot: &Snapshot, server: &Arc<Server>) -> Vec<Bytes> {
+fn state_of(snapshot: &Snapshot, server: &Arc<Server>, gone: &mut Gone) -> Vec<Bytes> {
     let head = views::state_head(snapshot, &server.options);
     let mut told = server.told.lock().unwrap_or_else(PoisonError::into_inner);
-    let (pieces, question) = told.state(snapshot, head);
+    let (pieces, question) = told.state(snapshot, head, gone);
     drop(told);
     let own = Arc::clone(server);
     server.tasks.spawn(async move {
@@ -180,31 +189,45 @@ fn document(
     snapshot: &Snapshot,
     query: &BTreeMap<String, String>,
     server: &Arc<Server>,
+    gone: &mut Gone,
 ) -> Document {
+    let written = |write: &dyn Fn(&mut Object<'_>)| {
+        let mut out = Vec::new();
+        let mut object = Object::begin(&mut out);
+        write(&mut object);
+        object.end();
+        Document::Pieces(vec![out.into()])
+    };
     Document::Tree(match path {
-        "/state" => return Document::Pieces(state(snapshot, server)),
+        "/state" => return Document::Pieces(state_of(snapshot, server, gone)),
         "/slaves" => {
             let wanted = query.get("slave_id").or(query.get("agent_id"));
-            let agents =
-                snapshot.agents.iter().filter(|a| wanted.is_none_or(|id| a.id.value == *id));
-            json!({ "slaves": agents.map(|agent| views::agent(agent)).collect::<Vec<_>>(), "recovered_slaves": [] })
+            return written(&|object| {
+                let agents =
+                    snapshot.agents.iter().filter(|a| wanted.is_none_or(|id| a.id.value == *id));
+                list(agents, object.member("slaves"), |agent, out| state::agent(agent, out));
+                object.member("recovered_slaves").extend_from_slice(b"[]");
+            });
         }
         "/frameworks" => {
             let wanted = query.get("framework_id");
-            let view = |frameworks: &[crate::core::FrameworkView]| -> Vec<Value> {
-                frameworks
-                    .iter()
-                    .filter(|framework| wanted.is_none_or(|id| framework.id.value == *id))
-                    .map(views::framework)
-                    .collect()
-            };
-            json!({
-                "frameworks": view(&snapshot.frameworks),
-                "completed_frameworks": view(&snapshot.completed_frameworks),
-                "unregistered_frameworks": [],
-            })
+            return written(&|object| {
+                for (name, all) in [
+                    ("frameworks", &snapshot.frameworks),
+                    ("completed_frameworks", &snapshot.completed_frameworks),
+                ] {
+                    let all = all.iter().filter(|f| wanted.is_none_or(|id| f.id.value == *id));
+                    list(all, object.member(name), state::framework);
+                }
+                object.member("unregistered_frameworks").extend_from_slice(b"[]");
+            });
         }
-        "/tasks" => tasks(snapshot, query),
+        "/tasks" => {
+            let page = tasks(snapshot, query);
+            return written(&|object| {
+                list(&page, object.member("tasks"), |t, out| state::task(t, out));
+            });
+        }
         "/roles" => views::roles(snapshot),
         "/weights" => views::weights(snapshot),
         "/quota" => views::quotas(snapshot),
@@ -213,7 +236,8 @@ fn document(
     })
 }
 
-fn tasks(snapshot: &Snapshot, query: &BTreeMap<String, String>) -> Value {
+/// The tasks asked for.
+fn tasks<'a>(snapshot: &'a Snapshot, query: &BTreeMap<String, String>) -> Vec<&'a Arc<Task>> {
     let number = |name: &str, default: usize| {
         query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
@@ -231,9 +255,8 @@ fn tasks(snapshot: &Snapshot, query: &BTreeMap<String, String>) -> Value {
     if query.get("order").is_some_and(|order| order == "asc") {
         tasks.reverse();
     }
-    let page =
-        tasks.into_iter().skip(number("offset", 0)).take(number("limit", DEFAULT_TASK_LIMIT));
-    json!({ "tasks": page.map(|task| views::task(task)).collect::<Vec<_>>() })
+    let (offset, limit) = (number("offset", 0), number("limit", DEFAULT_TASK_LIMIT));
+    tasks.into_iter().skip(offset).take(limit).collect()
 }
 
 /// `POST /teardown` with `frameworkId=…`; `/reserve` and `/unreserve` with `slaveId=…` and

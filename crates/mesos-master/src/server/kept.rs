@@ -4,7 +4,7 @@
 //! Who is shared is not changed but replaced, so an item is the same as last time if its address is; a
 //! reference that is kept sees to it that the address is not given to another. Items stand in
 //! blocks, whose texts are handed out without being copied. A block begins at an item whose address says
-//! so: what comes and goes elsewhere in the list leaves it alone.
+//! so: what comes and goes elsewhere in the list leaves it alone. Lists that come in parts have these as blocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,17 +41,22 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// The texts of all items, with commas between, in pieces; `write` appends that of one.
-    pub(super) fn texts(
+    /// The texts of all items, with commas between, in pieces; `write` appends that of one. The items come in
+    /// blocks. What is not among them any more is left to the caller, since to free much takes time.
+    pub(super) fn texts<'a>(
         &mut self,
-        items: &[Arc<T>],
+        blocks: impl Iterator<Item = &'a [Arc<T>]>,
         mut write: impl FnMut(&T, &mut Vec<u8>),
-    ) -> Vec<Bytes> {
+        gone: &mut Vec<Arc<T>>,
+    ) -> Vec<Bytes>
+    where
+        T: 'a,
+    {
         let old = std::mem::take(&mut self.blocks);
         let mut whole: BTreeMap<usize, Block<T>> =
             old.into_iter().map(|block| (address(&block.items[0]), block)).collect();
         // First what is as it was; then the rest, for which what is left of the old serves.
-        let found: Vec<_> = blocks_of(items)
+        let found: Vec<_> = blocks
             .map(|part| match whole.remove(&address(&part[0])) {
                 Some(block) if block.is_of(part) => (part, Some(block)),
                 Some(other) => {
@@ -81,6 +86,8 @@ impl<T> Kept<T> {
             });
             self.blocks.push(block);
         }
+        drop(known);
+        gone.extend(whole.into_values().flat_map(|block| block.items));
         let mut pieces = Vec::with_capacity(self.blocks.len() * 2);
         for block in &self.blocks {
             if !pieces.is_empty() {
@@ -89,6 +96,11 @@ impl<T> Kept<T> {
             pieces.push(block.text.clone());
         }
         pieces
+    }
+
+    /// All items whose texts are known.
+    pub(super) fn into_items(self) -> impl Iterator<Item = Arc<T>> {
+        self.blocks.into_iter().flat_map(|block| block.items)
     }
 }
 
@@ -111,7 +123,7 @@ fn address<T>(item: &Arc<T>) -> usize {
 }
 
 /// Cuts a list where the addresses say so.
-fn blocks_of<T>(items: &[Arc<T>]) -> impl Iterator<Item = &[Arc<T>]> {
+pub(super) fn blocks_of<T>(items: &[Arc<T>]) -> impl Iterator<Item = &[Arc<T>]> {
     let mut rest = items;
     std::iter::from_fn(move || {
         rest.first()?;
@@ -141,10 +153,11 @@ mod tests {
     /// The text of all, and how many items were written for it.
     fn text(kept: &mut Kept<String>, items: &[Arc<String>]) -> (String, usize) {
         let written = Cell::new(0);
-        let pieces = kept.texts(items, |item, out| {
+        let write = |item: &String, out: &mut Vec<u8>| {
             written.set(written.get() + 1);
             out.extend_from_slice(item.as_bytes());
-        });
+        };
+        let pieces = kept.texts(blocks_of(items), write, &mut Vec::new());
         (String::from_utf8(pieces.concat()).unwrap(), written.get())
     }
 

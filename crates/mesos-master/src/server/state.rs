@@ -1,18 +1,18 @@
 //! `/state`, written without a tree in between: of a large cluster it is tens of megabytes. Most of them were
 //! told before; see [`Known`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use mesos_api::json::JsonValue as _;
+use mesos_api::json::JsonValue;
 use mesos_api::resources::reservation_role;
 use mesos_api::{AgentInfo, FrameworkId, Resource, Resources, Task, TaskStatus, ValueType};
-use serde::ser::{SerializeMap, SerializeSeq as _};
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::kept::Kept;
+use super::kept::{Kept, blocks_of};
+use super::text::{Object, json, list, number, text};
 use super::views;
 use crate::core::{AgentView, FrameworkView, OfferRecord, Snapshot};
 
@@ -34,12 +34,13 @@ impl Infos {
     fn write(&mut self, agent: &AgentView, out: &mut Vec<u8>) {
         let (_, text) = self.0.entry(Arc::as_ptr(&agent.info).addr()).or_insert_with(|| {
             let mut text = Vec::new();
-            json(&InfoJson(agent), &mut text);
+            let mut object = Object::begin(&mut text);
+            nature(agent, &mut object);
+            object.end();
             (Arc::clone(&agent.info), text)
         });
-        json(&LifeJson(agent), out);
+        life(agent, &mut Object::begin(out));
         // Two objects become one.
-        out.pop();
         out.push(b',');
         out.extend_from_slice(&text[1..]);
     }
@@ -60,14 +61,15 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The document in pieces, and which question it answers.
+    /// The document in pieces, and which question it answers; adds what is not needed any more to `gone`.
     pub(crate) fn state(
         &mut self,
         snapshot: &Snapshot,
         head: Map<String, Value>,
+        gone: &mut Gone,
     ) -> (Vec<Bytes>, u64) {
         self.asked += 1;
-        (self.known.state(snapshot, head), self.asked)
+        (self.known.state(snapshot, head, gone), self.asked)
     }
 
     /// Forgets, unless somebody has asked after this question.
@@ -75,6 +77,43 @@ impl Told {
         if self.asked == question {
             self.known = Known::default();
         }
+    }
+}
+
+/// What was told before and is not any more. Between two polls of a busy cluster that is much, spread over all
+/// memory: to free it takes as long as to write an answer.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    agents: Vec<Arc<AgentView>>,
+    offers: Vec<Arc<OfferRecord>>,
+    tasks: Vec<Arc<Task>>,
+}
+
+impl Gone {
+    /// Frees it little by little, so that nobody has to wait for the processor or the allocator meanwhile.
+    pub(crate) fn free_slowly(self) {
+        if !self.agents.is_empty() || !self.offers.is_empty() || !self.tasks.is_empty() {
+            std::thread::sleep(FREEING_DELAY);
+            free_slowly(self.tasks);
+            free_slowly(self.offers);
+            free_slowly(self.agents);
+        }
+    }
+}
+
+/// An answer has left before what it made superfluous is freed.
+const FREEING_DELAY: Duration = Duration::from_millis(200);
+
+/// Items freed at once: a fraction of a millisecond.
+const FREED_AT_ONCE: usize = 200;
+
+/// Time between two lots.
+const FREEING_PAUSE: Duration = Duration::from_millis(1);
+
+fn free_slowly<T>(mut items: Vec<Arc<T>>) {
+    while !items.is_empty() {
+        items.truncate(items.len().saturating_sub(FREED_AT_ONCE));
+        std::thread::sleep(FREEING_PAUSE);
     }
 }
 
@@ -87,11 +126,17 @@ struct KnownOf {
 
 impl Known {
     /// The document in pieces; `head` is what is said of the master itself.
-    pub(crate) fn state(&mut self, snapshot: &Snapshot, head: Map<String, Value>) -> Vec<Bytes> {
+    fn state(
+        &mut self,
+        snapshot: &Snapshot,
+        head: Map<String, Value>,
+        gone: &mut Gone,
+    ) -> Vec<Bytes> {
         let mut pieces = Pieces::default();
         pieces.open(&head);
         let infos = &mut self.infos;
-        let agents = self.agents.texts(&snapshot.agents, |agent, out| infos.write(agent, out));
+        let write = |agent: &AgentView, out: &mut Vec<u8>| infos.write(agent, out);
+        let agents = self.agents.texts(blocks_of(&snapshot.agents), write, &mut gone.agents);
         infos.tidy(snapshot.agents.len());
         pieces.list("slaves", agents);
         // What is said of frameworks that are gone is forgotten.
@@ -106,10 +151,14 @@ impl Known {
                     pieces.text(",".to_owned());
                 }
                 let mut own = known.remove(&framework.id).unwrap_or_default();
-                own.framework(framework, &mut pieces);
+                own.framework(framework, &mut pieces, gone);
                 self.frameworks.insert(framework.id.clone(), own);
             }
             pieces.text("]".to_owned());
+        }
+        for left in known.into_values() {
+            gone.offers.extend(left.offers.into_items());
+            gone.tasks.extend(left.tasks.into_iter().flat_map(Kept::into_items));
         }
         pieces.text("}".to_owned());
         pieces.done()
@@ -117,17 +166,18 @@ impl Known {
 }
 
 impl KnownOf {
-    fn framework(&mut self, framework: &FrameworkView, pieces: &mut Pieces) {
+    fn framework(&mut self, framework: &FrameworkView, pieces: &mut Pieces, gone: &mut Gone) {
         pieces.open(&views::framework_head(framework));
-        let offers = self.offers.texts(&framework.offers, |o, out| json(&OfferJson(o), out));
+        let offers = self.offers.texts(blocks_of(&framework.offers), offer, &mut gone.offers);
         pieces.list("offers", offers);
-        let lists = [
-            ("tasks", &framework.tasks),
-            ("unreachable_tasks", &framework.unreachable_tasks),
-            ("completed_tasks", &framework.completed_tasks),
-        ];
-        for ((name, tasks), kept) in lists.into_iter().zip(&mut self.tasks) {
-            pieces.list(name, kept.texts(tasks, |task, out| json(&TaskJson(task), out)));
+        let [live, unreachable, completed] = &mut self.tasks;
+        let parts = framework.tasks.parts().iter().map(|part| &**part);
+        pieces.list("tasks", live.texts(parts, task, &mut gone.tasks));
+        for (name, tasks, kept) in [
+            ("unreachable_tasks", &framework.unreachable_tasks, unreachable),
+            ("completed_tasks", &framework.completed_tasks, completed),
+        ] {
+            pieces.list(name, kept.texts(blocks_of(tasks), task, &mut gone.tasks));
         }
         pieces.text("}".to_owned());
     }
@@ -175,244 +225,140 @@ impl Pieces {
     }
 }
 
-/// Appends the JSON of a value.
-fn json(value: &impl Serialize, out: &mut Vec<u8>) {
-    // Writing into memory cannot fail, and all keys are texts.
-    let _ = serde_json::to_writer(out, value);
-}
-
-/// Items, and how each is written.
-struct List<'a, T, J>(&'a [T], fn(&'a T) -> J);
-
-impl<T, J: Serialize> Serialize for List<'_, T, J> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = serializer.serialize_seq(Some(self.0.len()))?;
-        for item in self.0 {
-            items.serialize_element(&self.1(item))?;
-        }
-        items.end()
-    }
-}
-
 /// An agent, as in `slaves`: what changes, and what it told about itself.
-pub(crate) struct AgentJson<'a>(pub(crate) &'a AgentView);
-
-impl Serialize for AgentJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        LifeJson(self.0).entries(&mut map)?;
-        InfoJson(self.0).entries(&mut map)?;
-        map.end()
-    }
+pub(super) fn agent(agent: &AgentView, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    life(agent, &mut object);
+    nature(agent, &mut object);
+    object.end();
 }
 
 /// What changes while an agent is there.
-struct LifeJson<'a>(&'a AgentView);
-
-impl LifeJson<'_> {
-    fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let agent = self.0;
-        map.serialize_entry("id", &agent.id.value)?;
-        map.serialize_entry("pid", &format_args!("slave(1)@{}:{}", agent.ip, agent.info.port()))?;
-        map.serialize_entry("registered_time", &agent.registered.as_secs_f64())?;
-        if let Some(reregistered) = agent.reregistered {
-            map.serialize_entry("reregistered_time", &reregistered.as_secs_f64())?;
-        }
-        map.serialize_entry("used_resources", &Sums(&agent.used))?;
-        map.serialize_entry("offered_resources", &Sums(&agent.offered))?;
-        map.serialize_entry("active", &agent.active)?;
-        map.serialize_entry("deactivated", &agent.deactivated)?;
-        map.serialize_entry("version", &agent.version)?;
-        if let Some(drain) = &agent.drain {
-            let (name, info) = views::drain(drain);
-            map.serialize_entry(name, &info)?;
-            let since = drain.since.as_secs_f64();
-            map.serialize_entry("estimated_drain_start_time_seconds", &since)?;
-        }
-        map.serialize_entry("used_resources_full", &Full(&agent.used))?;
-        map.serialize_entry("offered_resources_full", &Full(&agent.offered))
+fn life(agent: &AgentView, object: &mut Object<'_>) {
+    object.text("id", &agent.id.value);
+    object.json("pid", &format_args!("slave(1)@{}:{}", agent.ip, agent.info.port()));
+    object.number("registered_time", agent.registered.as_secs_f64());
+    if let Some(reregistered) = agent.reregistered {
+        object.number("reregistered_time", reregistered.as_secs_f64());
     }
-}
-
-impl Serialize for LifeJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.entries(&mut map)?;
-        map.end()
+    sums(&agent.used, object.member("used_resources"));
+    sums(&agent.offered, object.member("offered_resources"));
+    object.flag("active", agent.active);
+    object.flag("deactivated", agent.deactivated);
+    object.text("version", &agent.version);
+    if let Some(drain) = &agent.drain {
+        let (name, info) = views::drain(drain);
+        object.json(name, &info);
+        object.number("estimated_drain_start_time_seconds", drain.since.as_secs_f64());
     }
+    full(&agent.used, object.member("used_resources_full"));
+    full(&agent.offered, object.member("offered_resources_full"));
 }
 
 /// What follows from what an agent told about itself; all it has is among that, reserved or not.
-struct InfoJson<'a>(&'a AgentView);
-
-impl InfoJson<'_> {
-    fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let info = &self.0.info;
-        let total = Resources::from(info.resources.as_slice());
-        let unreserved = total.unreserved();
-        map.serialize_entry("hostname", &info.hostname)?;
-        map.serialize_entry("port", &info.port())?;
-        map.serialize_entry("attributes", &views::attributes(&info.attributes))?;
-        map.serialize_entry("resources", &Sums(&total))?;
-        map.serialize_entry("reserved_resources", &Reserved(&total, false))?;
-        map.serialize_entry("unreserved_resources", &Sums(&unreserved))?;
-        map.serialize_entry("capabilities", &views::agent_capabilities())?;
-        map.serialize_entry("reserved_resources_full", &Reserved(&total, true))?;
-        map.serialize_entry("unreserved_resources_full", &Full(&unreserved))
-    }
-}
-
-impl Serialize for InfoJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.entries(&mut map)?;
-        map.end()
-    }
+fn nature(agent: &AgentView, object: &mut Object<'_>) {
+    let info = &agent.info;
+    let total = Resources::from(info.resources.as_slice());
+    let unreserved = total.unreserved();
+    object.text("hostname", &info.hostname);
+    object.json("port", &info.port());
+    object.json("attributes", &views::attributes(&info.attributes));
+    sums(&total, object.member("resources"));
+    reserved(&total, object.member("reserved_resources"), |part, out| sums(part, out));
+    sums(&unreserved, object.member("unreserved_resources"));
+    object.json("capabilities", &views::agent_capabilities());
+    reserved(&total, object.member("reserved_resources_full"), full);
+    full(&unreserved, object.member("unreserved_resources_full"));
 }
 
 /// A framework with its tasks.
-pub(crate) struct FrameworkJson<'a>(pub(crate) &'a FrameworkView);
-
-impl Serialize for FrameworkJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let framework = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in views::framework_head(framework) {
-            map.serialize_entry(&name, &value)?;
-        }
-        let offers = |offer: &'_ Arc<OfferRecord>| OfferValue(Arc::clone(offer));
-        map.serialize_entry("offers", &List(&framework.offers, offers))?;
-        let tasks = |task: &'_ Arc<Task>| TaskValue(Arc::clone(task));
-        map.serialize_entry("tasks", &List(&framework.tasks, tasks))?;
-        map.serialize_entry("unreachable_tasks", &List(&framework.unreachable_tasks, tasks))?;
-        map.serialize_entry("completed_tasks", &List(&framework.completed_tasks, tasks))?;
-        map.end()
+pub(super) fn framework(framework: &FrameworkView, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    for (name, value) in views::framework_head(framework) {
+        json(&value, object.named(&name));
     }
-}
-
-struct OfferValue(Arc<OfferRecord>);
-
-impl Serialize for OfferValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        OfferJson(&self.0).serialize(serializer)
-    }
+    list(&framework.offers, object.member("offers"), |item, out| offer(item, out));
+    list(&framework.tasks, object.member("tasks"), |item, out| task(item, out));
+    let (unreachable, completed) = (&framework.unreachable_tasks, &framework.completed_tasks);
+    list(unreachable, object.member("unreachable_tasks"), |item, out| task(item, out));
+    list(completed, object.member("completed_tasks"), |item, out| task(item, out));
+    object.end();
 }
 
 /// An outstanding offer.
-struct OfferJson<'a>(&'a OfferRecord);
-
-impl Serialize for OfferJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let offer = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &offer.id.value)?;
-        map.serialize_entry("framework_id", &offer.framework_id.value)?;
-        map.serialize_entry("slave_id", &offer.agent_id.value)?;
-        map.serialize_entry("resources", &Sums(&offer.resources))?;
-        map.serialize_entry("allocation_info", &One("role", &offer.role))?;
-        map.end()
-    }
+fn offer(offer: &OfferRecord, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("id", &offer.id.value);
+    object.text("framework_id", &offer.framework_id.value);
+    object.text("slave_id", &offer.agent_id.value);
+    sums(&offer.resources, object.member("resources"));
+    role(&offer.role, object.member("allocation_info"));
+    object.end();
 }
 
-struct TaskValue(Arc<Task>);
-
-impl Serialize for TaskValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        TaskJson(&self.0).serialize(serializer)
-    }
+/// For which role something is allocated.
+fn role(role: &str, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("role", role);
+    object.end();
 }
 
 /// A task.
-pub(crate) struct TaskJson<'a>(pub(crate) &'a Task);
-
-impl Serialize for TaskJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let task = self.0;
-        let role = task.resources.iter().find_map(|r| r.allocation_info.as_ref()?.role.as_deref());
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &task.task_id.value)?;
-        map.serialize_entry("name", &task.name)?;
-        map.serialize_entry("framework_id", &task.framework_id.value)?;
-        let executor_id = task.executor_id.as_ref().map_or("", |id| id.value.as_str());
-        map.serialize_entry("executor_id", executor_id)?;
-        map.serialize_entry("slave_id", &task.agent_id.value)?;
-        map.serialize_entry("state", task.state().name())?;
-        map.serialize_entry("resources", &SumsOf(&task.resources))?;
-        map.serialize_entry("role", role.unwrap_or("*"))?;
-        map.serialize_entry("statuses", &List(&task.statuses, StatusJson))?;
-        if let Some(user) = &task.user {
-            map.serialize_entry("user", user)?;
-        }
-        if let Some(labels) = &task.labels {
-            map.serialize_entry("labels", &labels.to_json()["labels"])?;
-        }
-        if let Some(discovery) = &task.discovery {
-            map.serialize_entry("discovery", &discovery.to_json())?;
-        }
-        if let Some(container) = &task.container {
-            map.serialize_entry("container", &container.to_json())?;
-        }
-        map.end()
+pub(super) fn task(task: &Task, out: &mut Vec<u8>) {
+    let role = task.resources.iter().find_map(|r| r.allocation_info.as_ref()?.role.as_deref());
+    let mut object = Object::begin(out);
+    object.text("id", &task.task_id.value);
+    object.text("name", &task.name);
+    object.text("framework_id", &task.framework_id.value);
+    object.text("executor_id", task.executor_id.as_ref().map_or("", |id| id.value.as_str()));
+    object.text("slave_id", &task.agent_id.value);
+    object.text("state", task.state().name());
+    sums(&task.resources, object.member("resources"));
+    object.text("role", role.unwrap_or("*"));
+    list(&task.statuses, object.member("statuses"), status);
+    if let Some(user) = &task.user {
+        object.text("user", user);
     }
+    if let Some(labels) = &task.labels {
+        object.json("labels", &labels.to_json()["labels"]);
+    }
+    if let Some(discovery) = &task.discovery {
+        object.json("discovery", &discovery.to_json());
+    }
+    if let Some(container) = &task.container {
+        object.json("container", &container.to_json());
+    }
+    object.end();
 }
 
-struct StatusJson<'a>(&'a TaskStatus);
-
-impl Serialize for StatusJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("state", self.0.state().name())?;
-        map.serialize_entry("timestamp", &self.0.timestamp())?;
-        if let Some(container) = &self.0.container_status {
-            map.serialize_entry("container_status", &container.to_json())?;
-        }
-        if let Some(healthy) = self.0.healthy {
-            map.serialize_entry("healthy", &healthy)?;
-        }
-        map.end()
+fn status(status: &TaskStatus, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    object.text("state", status.state().name());
+    object.number("timestamp", status.timestamp());
+    if let Some(container) = &status.container_status {
+        object.json("container_status", &container.to_json());
     }
+    if let Some(healthy) = status.healthy {
+        object.flag("healthy", healthy);
+    }
+    object.end();
 }
 
-/// An object of one member.
-struct One<T>(&'static str, T);
-
-impl<T: Serialize> Serialize for One<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.0, &self.1)?;
-        map.end()
-    }
-}
+/// Resources of which every sum tells.
+const USUAL: [&str; 4] = ["cpus", "gpus", "mem", "disk"];
 
 /// Sums by name: the usual scalars always, ranges and sets as text.
-pub(crate) struct Sums<'a>(pub(crate) &'a Resources);
-
-impl Serialize for Sums<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        sums(self.0.iter(), serializer)
-    }
-}
-
-struct SumsOf<'a>(&'a [Resource]);
-
-impl Serialize for SumsOf<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        sums(self.0.iter(), serializer)
-    }
-}
-
-fn sums<'a, S: Serializer>(
-    resources: impl Iterator<Item = &'a Resource>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut scalars: Vec<(&str, f64)> =
-        ["cpus", "gpus", "mem", "disk"].map(|name| (name, 0.0)).into();
+pub(super) fn sums<'a>(resources: impl IntoIterator<Item = &'a Resource>, out: &mut Vec<u8>) {
+    let mut usual = USUAL.map(|_| 0.0);
+    let mut scalars: Vec<(&str, f64)> = Vec::new();
     let mut others: BTreeMap<&str, Resources> = BTreeMap::new();
     for resource in resources {
         if resource.r#type() == ValueType::Scalar {
             let value = resource.scalar.as_ref().map_or(0.0, |scalar| scalar.value);
-            match scalars.iter_mut().find(|(name, _)| *name == resource.name) {
-                Some((_, sum)) => *sum += value,
+            let at = USUAL.iter().position(|name| *name == resource.name);
+            let mut known = scalars.iter_mut().filter(|(name, _)| *name == resource.name);
+            match at.map(|at| &mut usual[at]).or_else(|| known.next().map(|(_, sum)| sum)) {
+                Some(sum) => *sum += value,
                 None => scalars.push((&resource.name, value)),
             }
         } else {
@@ -426,82 +372,66 @@ fn sums<'a, S: Serializer>(
             others.entry(&resource.name).or_default().add(bare);
         }
     }
-    let mut map = serializer.serialize_map(None)?;
+    // Three decimals, as everywhere.
+    let rounded = |sum: f64| (sum * 1000.0).round() / 1000.0;
+    let mut object = Object::begin(out);
+    for (name, sum) in USUAL.into_iter().zip(usual) {
+        object.number(name, rounded(sum));
+    }
     for (name, sum) in scalars {
-        // Three decimals, as everywhere.
-        map.serialize_entry(name, &((sum * 1000.0).round() / 1000.0))?;
+        number(rounded(sum), object.named(name));
     }
     for (name, bag) in others {
-        let text = bag.to_string();
-        map.serialize_entry(name, text.split_once(':').map_or("", |(_, value)| value))?;
+        let whole = bag.to_string();
+        text(whole.split_once(':').map_or("", |(_, value)| value), object.named(name));
     }
-    map.end()
+    object.end();
 }
 
-/// By role, as sums or in full.
-struct Reserved<'a>(&'a Resources, bool);
-
-impl Serialize for Reserved<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let roles: std::collections::BTreeSet<&str> =
-            self.0.iter().filter_map(reservation_role).collect();
-        let mut map = serializer.serialize_map(Some(roles.len()))?;
-        for role in roles {
-            let part = self.0.reserved(role);
-            if self.1 {
-                map.serialize_entry(role, &Full(&part))?;
-            } else {
-                map.serialize_entry(role, &Sums(&part))?;
-            }
-        }
-        map.end()
+/// Resources by the role they are reserved for, each part as `write` writes it.
+fn reserved(resources: &Resources, out: &mut Vec<u8>, write: impl Fn(&Resources, &mut Vec<u8>)) {
+    let roles: BTreeSet<&str> = resources.iter().filter_map(reservation_role).collect();
+    let mut object = Object::begin(out);
+    for role in roles {
+        write(&resources.reserved(role), object.named(role));
     }
+    object.end();
 }
 
 /// Resources as messages.
-struct Full<'a>(&'a Resources);
-
-impl Serialize for Full<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut items = serializer.serialize_seq(None)?;
-        for resource in self.0 {
-            items.serialize_element(&ResourceJson(resource))?;
-        }
-        items.end()
-    }
+fn full(resources: &Resources, out: &mut Vec<u8>) {
+    list(resources, out, resource);
 }
 
-struct ResourceJson<'a>(&'a Resource);
-
-impl Serialize for ResourceJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Resource { name, scalar, ranges, set, allocation_info, reservations, .. } = self.0;
-        let Resource { provider_id, role, reservation, disk, revocable, shared, .. } = self.0;
-        let more = provider_id.is_some() || role.is_some() || reservation.is_some();
-        if more || disk.is_some() || revocable.is_some() || shared.is_some() {
-            // Rare enough for the long way.
-            return self.0.to_json().serialize(serializer);
-        }
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", name)?;
-        map.serialize_entry("type", self.0.r#type().name())?;
-        if let Some(scalar) = scalar {
-            map.serialize_entry("scalar", &One("value", scalar.value))?;
-        }
-        if let Some(ranges) = ranges {
-            map.serialize_entry("ranges", &ranges.to_json())?;
-        }
-        if let Some(set) = set {
-            map.serialize_entry("set", &set.to_json())?;
-        }
-        if let Some(role) = allocation_info.as_ref().and_then(|info| info.role.as_deref()) {
-            map.serialize_entry("allocation_info", &One("role", role))?;
-        }
-        if !reservations.is_empty() {
-            let all: Vec<Value> =
-                reservations.iter().map(mesos_api::json::JsonValue::to_json).collect();
-            map.serialize_entry("reservations", &all)?;
-        }
-        map.end()
+fn resource(resource: &Resource, out: &mut Vec<u8>) {
+    let Resource { name, scalar, ranges, set, allocation_info, reservations, .. } = resource;
+    let Resource { provider_id, role: old_role, reservation, disk, revocable, shared, .. } =
+        resource;
+    let more = provider_id.is_some() || old_role.is_some() || reservation.is_some();
+    if more || disk.is_some() || revocable.is_some() || shared.is_some() {
+        // Rare enough for the long way.
+        return json(&resource.to_json(), out);
     }
+    let mut object = Object::begin(out);
+    object.text("name", name);
+    object.text("type", resource.r#type().name());
+    if let Some(scalar) = scalar {
+        let mut inner = Object::begin(object.member("scalar"));
+        inner.number("value", scalar.value);
+        inner.end();
+    }
+    if let Some(ranges) = ranges {
+        object.json("ranges", &ranges.to_json());
+    }
+    if let Some(set) = set {
+        object.json("set", &set.to_json());
+    }
+    if let Some(name) = allocation_info.as_ref().and_then(|info| info.role.as_deref()) {
+        role(name, object.member("allocation_info"));
+    }
+    if !reservations.is_empty() {
+        let all: Vec<Value> = reservations.iter().map(JsonValue::to_json).collect();
+        object.json("reservations", &all);
+    }
+    object.end();
 }

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use mesos_api::agent_info::CapabilityType;
 use mesos_api::duration::format_duration;
 use mesos_api::json::JsonValue as _;
-use mesos_api::{Attribute, FileInfo, Resources, Task, TaskState, ValueType};
+use mesos_api::{Attribute, FileInfo, Resources, TaskState, ValueType};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::state::{AgentJson, FrameworkJson, Sums, TaskJson};
+use super::state;
 use crate::core::publish::AGENT_CAPABILITIES;
-use crate::core::{
-    AgentView, DrainView, FrameworkReasons, FrameworkView, LostAgentView, Reason, Snapshot,
-};
+use crate::core::{DrainView, FrameworkReasons, FrameworkView, LostAgentView, Reason, Snapshot};
 use crate::options::MasterOptions;
 
 /// The version of Mesos whose API this is.
@@ -68,7 +66,10 @@ pub(super) fn flag_values(options: &MasterOptions) -> Vec<(&'static str, String)
 
 /// Scalars by name with the usual ones always there, ranges and sets as text.
 pub(super) fn resources(resources: &Resources) -> Value {
-    serde_json::to_value(Sums(resources)).unwrap_or_default()
+    let mut text = Vec::new();
+    state::sums(resources, &mut text);
+    // What was written is JSON.
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 pub(super) fn attributes(attributes: &[Attribute]) -> Value {
@@ -104,11 +105,6 @@ pub(super) fn agent_capabilities() -> [&'static str; 4] {
 pub(super) fn drain(drain: &DrainView) -> (&'static str, Value) {
     let state = if drain.done { "DRAINED" } else { "DRAINING" };
     ("drain_info", json!({ "state": state, "config": drain.config.to_json() }))
-}
-
-pub(super) fn agent(agent: &AgentView) -> Value {
-    // All keys are texts, so there is always a value.
-    serde_json::to_value(AgentJson(agent)).unwrap_or_default()
 }
 
 /// An agent that did not return since the master started.
@@ -169,14 +165,6 @@ pub(super) fn reasons(reasons: &FrameworkReasons) -> Value {
         "reason": reasons.in_general.as_ref().map(one),
         "agents": agents.collect::<Vec<_>>(),
     })
-}
-
-pub(super) fn task(task: &Task) -> Value {
-    serde_json::to_value(TaskJson(task)).unwrap_or_default()
-}
-
-pub(super) fn framework(framework: &FrameworkView) -> Value {
-    serde_json::to_value(FrameworkJson(framework)).unwrap_or_default()
 }
 
 /// A framework but for its offers and tasks.
