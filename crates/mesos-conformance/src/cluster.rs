@@ -101,6 +101,8 @@ struct Node {
 pub struct Cluster {
     kind: Kind,
     program: PathBuf,
+    /// What agents run as custom executor.
+    executor: PathBuf,
     directory: tempfile::TempDir,
     masters: Vec<Node>,
     /// Which master leads, as far as we know.
@@ -110,7 +112,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster. `program` is this crate's binary, which is our master and agent too.
+    /// Starts a cluster. `program` is our master and agent: this crate's binary, or the all-in-one program.
     ///
     /// # Errors
     /// When a process does not come up.
@@ -142,9 +144,11 @@ impl Cluster {
             }
             masters.push(master);
         }
-        let program = program.to_owned();
+        let (program, executor) = (program.to_owned(), program.to_owned());
         let agents = Vec::new();
-        let mut cluster = Self { kind, program, directory, masters, leader: 0, zookeeper, agents };
+        let leader = 0;
+        let mut cluster =
+            Self { kind, program, executor, directory, masters, leader, zookeeper, agents };
         for number in 0..spec.masters {
             cluster.leader = number;
             cluster.start_master().await?;
@@ -205,10 +209,15 @@ impl Cluster {
         MasterAddress::new("127.0.0.1", self.agents[number].port)
     }
 
-    /// This crate's program.
+    /// The program that agents run as custom executor; the one of master and agent, unless it was set.
     #[must_use]
-    pub fn program(&self) -> &Path {
-        &self.program
+    pub fn executor(&self) -> &Path {
+        &self.executor
+    }
+
+    /// Sets the program that agents run as custom executor.
+    pub fn set_executor(&mut self, program: PathBuf) {
+        self.executor = program;
     }
 
     /// How many agents there are.

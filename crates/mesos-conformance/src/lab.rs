@@ -212,7 +212,7 @@ impl Lab {
 
     fn program(&self) -> PathBuf {
         match self {
-            Self::Own(cluster) => cluster.program().to_owned(),
+            Self::Own(cluster) => cluster.executor().to_owned(),
             Self::Foreign { program, .. } => program.clone(),
         }
     }

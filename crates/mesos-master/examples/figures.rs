@@ -44,11 +44,16 @@ fn framework(number: usize) -> FrameworkInfo {
 }
 
 fn report(figure: &str, value: f64, unit: &str) -> std::io::Result<()> {
+    report_with(figure, value, unit, "null")
+}
+
+/// A figure, and what it should keep to.
+fn report_with(figure: &str, value: f64, unit: &str, limit: &str) -> std::io::Result<()> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or("0").to_owned();
     writeln!(
         std::io::stdout(),
-        "{{\"figure\":\"{figure}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"load\":{load},\
+        "{{\"figure\":\"{figure}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"limit\":{limit},\"load\":{load},\
          \"cpu_seconds\":{:.2}}}",
         cpu_seconds()
     )
@@ -207,10 +212,11 @@ fn change(master: &mut Master, agents: u64, round: u32) {
 
 fn main() -> std::io::Result<()> {
     let rounds = || 0..9;
-    report(
+    report_with(
         "allocation_1000_agents_100_frameworks",
         median(rounds().map(|_| full_allocation()).collect()),
         "ms",
+        "10.0",
     )?;
     report(
         "allocation_revive_after_100_declined",

@@ -244,8 +244,18 @@ pub(super) async fn fill_cluster(
     Ok((handle, events))
 }
 
+/// An answer to `/state`.
+#[derive(Debug, Clone, Copy)]
+struct Polled {
+    /// From the question to its end.
+    whole: Duration,
+    /// From the question to its first byte.
+    head: Duration,
+    bytes: usize,
+}
+
 /// Asks for `/state` once, as cheaply as that can be done: the answer is read and counted, not kept.
-fn ask_for_state(master: &MasterAddress) -> Result<(Duration, usize)> {
+fn ask_for_state(master: &MasterAddress) -> Result<Polled> {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     let started = Instant::now();
     let mut socket = std::net::TcpStream::connect((master.host.as_str(), master.port))?;
@@ -253,7 +263,9 @@ fn ask_for_state(master: &MasterAddress) -> Result<(Duration, usize)> {
     write!(socket, "GET /state HTTP/1.1\r\nHost: {master}\r\nConnection: close\r\n\r\n")?;
     let mut answer = BufReader::with_capacity(256 * 1024, socket);
     let (mut head, mut line) = (Vec::new(), String::new());
+    let mut first = None;
     while answer.read_line(&mut line)? > 2 {
+        first.get_or_insert_with(|| started.elapsed());
         head.push(std::mem::take(&mut line).to_lowercase());
     }
     ensure!(head.first().is_some_and(|line| line.contains(" 200 ")), "{head:?}");
@@ -267,7 +279,7 @@ fn ask_for_state(master: &MasterAddress) -> Result<(Duration, usize)> {
         (read, last) = (read + more, buffer[more - 1]);
     }
     ensure!(last == b'}', "the answer ends with {last}");
-    Ok((started.elapsed(), length))
+    Ok(Polled { whole: started.elapsed(), head: first.unwrap_or_default(), bytes: length })
 }
 
 /// Polls on a thread of its own, as another program would, until dropped.
@@ -280,7 +292,7 @@ impl Poller {
     fn start(
         master: MasterAddress,
         interval: Duration,
-        waits: std::sync::mpsc::Sender<(Duration, usize)>,
+        waits: std::sync::mpsc::Sender<Polled>,
     ) -> Self {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -292,7 +304,7 @@ impl Poller {
                 }
                 let told = ask_for_state(&master)?;
                 waits.send(told)?;
-                pause = interval.saturating_sub(told.0);
+                pause = interval.saturating_sub(told.whole);
             }
         });
         Self { stop, thread }
@@ -337,20 +349,19 @@ pub async fn state_under_load(
         polled?;
         beside.push(told?["launches_per_second"].clone());
     }
-    let (mut waits, mut bytes) = (Vec::new(), 0);
-    while let Ok((wait, size)) = polled.try_recv() {
-        waits.push(wait);
-        bytes = size;
-    }
+    let answers: Vec<Polled> = polled.try_iter().collect();
+    let mut waits: Vec<_> = answers.iter().map(|answer| answer.whole).collect();
     ensure!(!waits.is_empty(), "/state was never answered");
     full.teardown().await?;
     let sum = |rates: &[Value]| rates.iter().filter_map(Value::as_f64).sum::<f64>();
     let each: Vec<_> = waits.iter().map(Duration::as_millis).collect();
+    let heads: Vec<_> = answers.iter().map(|answer| answer.head.as_millis()).collect();
     let mut told = milliseconds(&mut waits);
     told["each"] = json!(each);
+    told["heads"] = json!(heads);
     told["tasks"] = json!(tasks);
-    told["bytes"] = json!(bytes);
-    told["first"] = milliseconds(&mut [first.0])["max"].clone();
+    told["bytes"] = json!(answers.last().map(|answer| answer.bytes));
+    told["first"] = milliseconds(&mut [first.whole])["max"].clone();
     told["launches_kept"] = json!((sum(&beside) / sum(&alone) * 1000.0).round() / 1000.0);
     told["launches_alone"] = json!(alone);
     told["launches_polled"] = json!(beside);

@@ -37,6 +37,11 @@ enum Figure {
 }
 
 impl Figure {
+    /// Whether genuine Mesos can do the same. Its command executor there is a stand-in, so command tasks are not compared.
+    fn of_any(self) -> bool {
+        matches!(self, Self::Offer | Self::Executor | Self::Idle)
+    }
+
     /// What it is called, which of the numbers told is the figure, its unit, and what it should keep to.
     fn face(self) -> (&'static str, &'static str, &'static str, Option<f64>) {
         match self {
@@ -66,10 +71,10 @@ struct Arguments {
     /// What to measure
     #[arg(value_enum, required = true)]
     figures: Vec<Figure>,
-    /// Whose cluster; null agents join ours only
-    #[arg(long, value_enum, default_value = "ours")]
-    cluster: Kind,
-    /// The program that is our master, agent and executor: the built mesos-conformance
+    /// Whose clusters, as ours,genuine; null agents join ours only, and figures that need them are left out of others
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ours")]
+    cluster: Vec<Kind>,
+    /// The program that is our master and agent: ferrospark or mesos-conformance
     #[arg(long)]
     program: PathBuf,
     /// Null agents
@@ -99,8 +104,10 @@ const ONE: Spec =
 /// As often as tools poll.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-async fn start(arguments: &Arguments, spec: Spec) -> Result<Cluster> {
-    let cluster = Cluster::start(arguments.cluster, spec, &arguments.program).await?;
+async fn start(arguments: &Arguments, kind: Kind, spec: Spec) -> Result<Cluster> {
+    let mut cluster = Cluster::start(kind, spec, &arguments.program).await?;
+    // The executor of both kinds of clusters is this program.
+    cluster.set_executor(std::env::current_exe()?);
     if arguments.pin
         && let Some(master) = cluster.master_pid()
     {
@@ -120,8 +127,9 @@ fn pin(pid: i32, core: usize) -> Result<()> {
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
-    let start = async |spec: Spec| start(arguments, spec).await;
+async fn measure(arguments: &Arguments, cluster_kind: Kind, figure: Figure) -> Result<Value> {
+    let kind = name_of(cluster_kind);
+    let start = async |spec: Spec| start(arguments, cluster_kind, spec).await;
     let crowd = async |cluster: &Cluster, task: Task, count: usize| {
         NullAgents::start(&cluster.master(), count, (64.0, 65_536.0), task).await
     };
@@ -189,11 +197,34 @@ async fn measure(arguments: &Arguments, figure: Figure) -> Result<Value> {
         told["rss_mib"] = processes["master"]["rss_mib"].clone();
     }
     let (name, key, unit, limit) = figure.face();
-    let kind = format!("{:?}", arguments.cluster).to_lowercase();
+    let limit = limit.filter(|_| cluster_kind == Kind::Ours);
     Ok(json!({
         "figure": format!("{name}, {kind}"), "value": told[key], "unit": unit, "limit": limit,
         "null_agents": null_agents, "load": load()?, "cpu_seconds": processes["master"]["cpu_seconds"],
         "processes": processes, "result": told,
+    }))
+}
+
+fn name_of(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+/// The memory of the agent, which was measured with the master's.
+fn idle_agent(idle: &Value, kind: Kind) -> Value {
+    let mut line = idle.clone();
+    line["figure"] = json!(format!("idle agent, 60 s after its start, {}", name_of(kind)));
+    line["value"] = idle["processes"]["agent-0"]["rss_mib"].clone();
+    line["limit"] = json!((kind == Kind::Ours).then_some(20.0));
+    line
+}
+
+/// How long a task on a warm executor takes on our cluster, to how long on a genuine one.
+fn executor_ratio(lines: &[(Kind, Value)]) -> Option<Value> {
+    let of = |kind| lines.iter().find(|(of, _)| *of == kind)?.1["value"].as_f64();
+    let ratio = of(Kind::Ours)? / of(Kind::Genuine)?;
+    Some(json!({
+        "figure": "task on a warm custom executor, ours to genuine",
+        "value": (ratio * 1000.0).round() / 1000.0, "unit": "ratio", "limit": 0.333,
     }))
 }
 
@@ -216,8 +247,18 @@ fn load() -> Result<f64> {
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the program's answer")]
 async fn main() -> ExitCode {
+    // Agents run it as the executor of both kinds of clusters.
+    if std::env::args_os().nth(1).is_some_and(|word| word == "executor") && executor_asked() {
+        return match mesos_conformance::executor::run().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let arguments = Arguments::parse();
-    if arguments.cluster == Kind::Genuine
+    if arguments.cluster.contains(&Kind::Genuine)
         && let Err(error) = set_genuine_up()
     {
         eprintln!("error: genuine Apache Mesos cannot be set up: {error:#}");
@@ -230,19 +271,36 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut code = ExitCode::SUCCESS;
+    let mut executors = Vec::new();
     for figure in arguments.figures.clone() {
-        match measure(&arguments, figure).await {
-            Ok(line) => {
-                println!("{line}");
-                if figure == Figure::State {
-                    println!("{}", kept(&line));
-                }
+        for kind in arguments.cluster.iter().copied() {
+            if kind == Kind::Genuine && !figure.of_any() {
+                continue;
             }
-            Err(error) => {
-                eprintln!("error: {figure:?}: {error:#}");
-                code = ExitCode::FAILURE;
+            match measure(&arguments, kind, figure).await {
+                Ok(line) => {
+                    println!("{line}");
+                    match figure {
+                        Figure::State => println!("{}", kept(&line)),
+                        Figure::Idle => println!("{}", idle_agent(&line, kind)),
+                        Figure::Executor => executors.push((kind, line)),
+                        _ => {}
+                    }
+                }
+                Err(error) => {
+                    eprintln!("error: {figure:?} of {kind:?}: {error:#}");
+                    code = ExitCode::FAILURE;
+                }
             }
         }
     }
+    if let Some(line) = executor_ratio(&executors) {
+        println!("{line}");
+    }
     code
+}
+
+/// Whether an agent started this program; by hand, `executor` is a figure.
+fn executor_asked() -> bool {
+    std::env::var_os("MESOS_AGENT_ENDPOINT").is_some()
 }
