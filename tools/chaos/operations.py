@@ -211,7 +211,7 @@ def drain(kind, folder):
 
     try:
         for rows in ROWS, 4 * ROWS, 16 * ROWS:  # a quick machine has answered before anything can be aimed at it
-            one = Application(cluster, folder, ["spark.decommission.enabled=true"], rows)
+            one = Application(cluster, folder, ["spark.decommission.enabled=true", "spark.ferrospark.shuffle.heldMemory=0"], rows)
             applications.append(one)
             wait_for("map output", lambda: blocks() >= 12 or one.process.poll() is not None, 120)
             aimed = one.process.poll() is None and len(one.lines()) == 1

@@ -74,8 +74,8 @@ class Run:
         self.query = self.random.choice(["groups", "join", "sort"])
         self.service, self.service_port, self.process = None, None, None
         self.directories = [self.local]
-        # Both sides of the join cross the network.
-        self.settings = ["spark.sql.autoBroadcastJoinThreshold=-1"]
+        # Both sides of the join cross the network; progress is seen by the files, and some are damaged.
+        self.settings = ["spark.sql.autoBroadcastJoinThreshold=-1", "spark.ferrospark.shuffle.heldMemory=0"]
         # Blocks damaged on disk.
         self.damaged = 0
         # Whether the query still ran when something was aimed at a moment of it.

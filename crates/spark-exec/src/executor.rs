@@ -245,6 +245,7 @@ impl Executor {
             application: options.app_id.clone(),
             tiers: settings.tiers(&options.local_dirs, |name| std::env::var(name).ok()),
             served_elsewhere: false,
+            held_bytes: settings.held_bytes(options.memory_bytes),
         })
         .map_err(store_error)?;
         let secret = Secret::new(options.secret.clone());

@@ -17,6 +17,9 @@ const SERVICE_RETRIES: FetchRetries = FetchRetries {
     refused_is_final: false,
 };
 
+/// Map output in memory takes at most one part of so many of the executor's memory.
+const HELD_PART: u64 = 16;
+
 /// The properties, typed.
 #[derive(Debug, Clone)]
 pub(crate) struct ShuffleSettings {
@@ -90,6 +93,15 @@ impl ShuffleSettings {
         }
         tiers.push(TierOptions::unlimited(disk));
         tiers
+    }
+
+    /// How much of its map output an executor with so much memory keeps in it.
+    pub(crate) fn held_bytes(&self, memory: Option<u64>) -> u64 {
+        if self.service_port.is_some() {
+            return 0;
+        }
+        let most = self.conf.get(&table::SHUFFLE_HELD).unwrap_or(0);
+        memory.map_or(most, |bytes| most.min(bytes / HELD_PART))
     }
 
     /// The value in force, if somebody set it.
@@ -207,6 +219,19 @@ mod tests {
         let given = [PathBuf::from("/g")];
         let tiers = settings(&[configured]).tiers(&given, |_| None);
         assert_eq!(tiers, [TierOptions::unlimited(given)]);
+    }
+
+    #[test]
+    fn map_output_stays_in_memory_as_far_as_that_is_small() {
+        let held = |set: &[(&str, &str)], memory| settings(set).held_bytes(memory);
+        assert_eq!(held(&[], None), 64 << 20);
+        assert_eq!(held(&[], Some(1 << 30)), 64 << 20);
+        assert_eq!(held(&[], Some(512 << 20)), 32 << 20);
+        let key = "spark.ferrospark.shuffle.heldMemory";
+        assert_eq!(held(&[(key, "8m")], Some(1 << 30)), 8 << 20);
+        assert_eq!(held(&[(key, "0")], None), 0);
+        // A service cannot read the memory of an executor that is gone.
+        assert_eq!(held(&[("spark.shuffle.service.enabled", "true")], None), 0);
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod directory;
 mod error;
 mod fetcher;
 mod frame;
+mod held;
 mod local;
 mod protocol;
 mod pull;

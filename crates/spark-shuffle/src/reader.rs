@@ -32,9 +32,15 @@ const CACHED_INDEX_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct BlockReader {
     block: BlockId,
-    path: PathBuf,
-    file: File,
+    source: Source,
     index: Vec<u8>,
+}
+
+/// Where the bytes of a block are.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf, File),
+    Memory(Bytes),
 }
 
 /// Where a segment lies in its file.
@@ -72,7 +78,7 @@ impl BlockReader {
         if crc32fast::hash(&index) != read_u32(checksum) {
             return Err(corrupt("checksum of its index does not fit"));
         }
-        let reader = Self { block, path, file, index };
+        let reader = Self { block, source: Source::File(path, file), index };
         let ends = (0..reader.segments()).map(|segment| reader.end(segment));
         if reader.segments() > 0
             && (!ends.is_sorted() || reader.end(reader.segments() - 1) != index_start)
@@ -80,6 +86,19 @@ impl BlockReader {
             return Err(StoreError::Corrupt { block, what: "index does not fit its data".into() });
         }
         Ok(reader)
+    }
+
+    /// A block whose segments lie in memory, with its index.
+    pub(crate) fn held(block: BlockId, data: Bytes, index: Vec<u8>) -> Self {
+        Self { block, source: Source::Memory(data), index }
+    }
+
+    /// What a block that lies in memory would be in a file, and its bytes there alone.
+    pub(crate) fn in_memory(&self) -> Option<(&Bytes, &[u8])> {
+        match &self.source {
+            Source::Memory(data) => Some((data, &self.index)),
+            Source::File(..) => None,
+        }
     }
 
     /// The block.
@@ -125,6 +144,9 @@ impl BlockReader {
 
     /// Reads bytes of the file without verifying them. Blocks.
     pub(crate) fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        if let Source::Memory(data) = &self.source {
+            return Ok(data.slice_ref(self.held_bytes(data, offset, length)?));
+        }
         let mut bytes = Vec::with_capacity(length);
         self.read_into(offset, length, &mut bytes)?;
         Ok(Bytes::from(bytes))
@@ -137,14 +159,34 @@ impl BlockReader {
         length: usize,
         bytes: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
+        let (path, file) = match &self.source {
+            Source::File(path, file) => (path, file),
+            Source::Memory(data) => {
+                bytes.extend_from_slice(self.held_bytes(data, offset, length)?);
+                return Ok(());
+            }
+        };
         let start = bytes.len();
         bytes.resize(start + length, 0);
-        self.file.read_exact_at(&mut bytes[start..], offset).map_err(|source| match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                StoreError::Corrupt { block: self.block, what: "file ends early".to_owned() }
-            }
-            _ => StoreError::File { what: "read", path: self.path.clone(), source },
+        file.read_exact_at(&mut bytes[start..], offset).map_err(|source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.ends_early(),
+            _ => StoreError::File { what: "read", path: path.clone(), source },
         })
+    }
+
+    fn held_bytes<'a>(
+        &self,
+        data: &'a Bytes,
+        offset: u64,
+        length: usize,
+    ) -> Result<&'a [u8], StoreError> {
+        let start = offset as usize;
+        let end = start.checked_add(length);
+        end.and_then(|end| data.get(start..end)).ok_or_else(|| self.ends_early())
+    }
+
+    fn ends_early(&self) -> StoreError {
+        StoreError::Corrupt { block: self.block, what: "file ends early".to_owned() }
     }
 
     pub(crate) fn corrupt(&self, segment: u32, what: &str) -> StoreError {

@@ -21,8 +21,9 @@ use crate::blocks::open_in;
 use crate::directory::{AppDirectory, directory_name, siblings, sweep_stale};
 use crate::error::StoreError;
 use crate::frame::Codec;
+use crate::held::Held;
 use crate::reader::{BlockReader, ReaderCache};
-use crate::writer::BlockWriter;
+use crate::writer::{BlockWriter, write_held};
 
 /// How often the local directories are listed for other executors' at most.
 const SIBLINGS_INTERVAL: Duration = Duration::from_millis(200);
@@ -36,6 +37,8 @@ pub struct StoreOptions {
     pub tiers: Vec<TierOptions>,
     /// The files outlive the store, for a shuffle service on this host to serve and to sweep.
     pub served_elsewhere: bool,
+    /// Small blocks stay in the process's memory up to so many bytes in all; not if they are served elsewhere.
+    pub held_bytes: u64,
 }
 
 /// Directories of one speed.
@@ -66,6 +69,7 @@ pub(crate) struct StoreInner {
     tiers: Vec<Tier>,
     /// The files outlive the store.
     served_elsewhere: AtomicBool,
+    pub(crate) held: Held,
     readers: Mutex<ReaderCache>,
     siblings: Mutex<Siblings>,
     /// Shuffles removed while late tasks may still write for them.
@@ -101,6 +105,13 @@ pub(crate) struct Place {
 pub(crate) struct Counters {
     pub(crate) blocks: AtomicU64,
     pub(crate) bytes: AtomicU64,
+}
+
+impl Counters {
+    fn remove(&self, blocks: u64, bytes: u64) {
+        self.blocks.fetch_sub(blocks, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What a store holds.
@@ -151,9 +162,11 @@ impl ShuffleStore {
         if tiers.is_empty() {
             return Err(StoreError::NoDirectory { tried: tried.join(", "), source });
         }
+        let held_bytes = if options.served_elsewhere { 0 } else { options.held_bytes };
         let inner = StoreInner {
             application: options.application,
             tiers,
+            held: Held::new(held_bytes),
             served_elsewhere: AtomicBool::new(options.served_elsewhere),
             readers: Mutex::default(),
             siblings: Mutex::default(),
@@ -173,6 +186,7 @@ impl ShuffleStore {
             application: application.to_owned(),
             tiers: vec![TierOptions::unlimited([directory.to_owned()])],
             served_elsewhere: false,
+            held_bytes: 0,
         })
     }
 
@@ -187,10 +201,11 @@ impl ShuffleStore {
         directories.map(|directory| directory.path.clone()).collect()
     }
 
-    /// Leaves the files to a shuffle service: they outlive the store, and the service sweeps them.
+    /// Leaves the files to a shuffle service: they outlive the store, and the service sweeps them. Blocks in memory become
+    /// files, too.
     ///
     /// # Errors
-    /// If that cannot be noted in a directory; then the files go with the store as before.
+    /// If that cannot be noted in a directory, or a block not be written; then the files go with the store as before.
     pub fn leave_to_service(&self) -> Result<(), StoreError> {
         let directories = || self.inner.tiers.iter().flat_map(|tier| &tier.directories);
         for directory in directories() {
@@ -199,6 +214,14 @@ impl ShuffleStore {
                 let path = directory.path.clone();
                 return Err(StoreError::File { what: "mark", path, source });
             }
+        }
+        let written = self.inner.held.leave(|held| {
+            let Some((data, index)) = held.in_memory() else { return Ok(()) };
+            write_held(self, held.block(), data, index)
+        });
+        if let Err(error) = written {
+            directories().for_each(AppDirectory::unmark_served);
+            return Err(error);
         }
         self.inner.served_elsewhere.store(true, Ordering::Relaxed);
         Ok(())
@@ -232,6 +255,9 @@ impl ShuffleStore {
     /// # Errors
     /// If it is missing, or its index is corrupt.
     pub fn read(&self, block: BlockId) -> Result<Arc<BlockReader>, StoreError> {
+        if let Some(reader) = self.inner.held.get(block) {
+            return Ok(reader);
+        }
         if let Some(reader) = self.inner.readers.lock().get(block) {
             return Ok(reader);
         }
@@ -245,14 +271,17 @@ impl ShuffleStore {
         }
     }
 
-    /// Reads a committed block from its file, whole, as it is now. Blocks.
+    /// Reads a committed block, whole, as it is now. Blocks.
     ///
     /// # Errors
     /// If it is missing, or not what was written.
     pub fn verify(&self, block: BlockId) -> Result<(), StoreError> {
         let own = self.places(block).map(|place| self.directory(place));
-        // Not the reader that is open: its index was read when the file was whole.
-        let reader = open_in(own, block)?.ok_or(StoreError::Missing { block })?;
+        // Not the reader of a file that is open: its index was read when the file was whole.
+        let reader = match self.inner.held.get(block) {
+            Some(reader) => reader,
+            None => open_in(own, block)?.ok_or(StoreError::Missing { block })?,
+        };
         for segment in 0..reader.segments() {
             reader.read_segment(segment)?;
         }
@@ -297,6 +326,11 @@ impl ShuffleStore {
             .readers
             .lock()
             .forget(|block| matches!(block, BlockId::Shuffle { shuffle: of, .. } if of == shuffle));
+        let (blocks, bytes) = self
+            .inner
+            .held
+            .forget(|block| matches!(block, BlockId::Shuffle { shuffle: of, .. } if of == shuffle));
+        self.inner.statistics.remove(blocks, bytes);
         let folder = BlockId::Shuffle { shuffle, map_partition: 0, task: 0 }.folder();
         for tier in &self.inner.tiers {
             for directory in &tier.directories {
@@ -304,8 +338,7 @@ impl ShuffleStore {
                 let (blocks, bytes) = folder_size(&folder);
                 match fs::remove_dir_all(&folder) {
                     Ok(()) => {
-                        self.inner.statistics.blocks.fetch_sub(blocks, Ordering::Relaxed);
-                        self.inner.statistics.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                        self.inner.statistics.remove(blocks, bytes);
                         tier.release(bytes);
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -319,13 +352,15 @@ impl ShuffleStore {
 
     /// Deletes one block, if it is there.
     pub fn remove(&self, block: BlockId) {
+        if let Some(bytes) = self.inner.held.remove(block) {
+            self.inner.statistics.remove(1, bytes);
+        }
         self.inner.readers.lock().forget(|other| other == block);
         for place in self.places(block) {
             let (tier, path) = (self.tier(place), self.path(place, block));
             let Ok(bytes) = fs::metadata(&path).map(|metadata| metadata.len()) else { continue };
             if fs::remove_file(&path).is_ok() {
-                self.inner.statistics.blocks.fetch_sub(1, Ordering::Relaxed);
-                self.inner.statistics.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.inner.statistics.remove(1, bytes);
                 tier.release(bytes);
             }
         }

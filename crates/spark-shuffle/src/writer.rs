@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::block::BlockId;
 use crate::error::StoreError;
 use crate::frame::{Codec, FRAME_BYTES, FRAME_RAW_LIMIT, Packer, plain_header};
-use crate::reader::{INDEX_ENTRY_BYTES, TRAILER_MAGIC};
+use crate::reader::{BlockReader, INDEX_ENTRY_BYTES, TRAILER_MAGIC};
 use crate::store::{Place, ShuffleStore};
 
 /// Small frames are gathered up to this, so that many segments are few calls.
@@ -31,11 +31,19 @@ pub struct BlockWriter {
     buffer: Vec<u8>,
     /// Bytes of all frames so far, buffered ones included.
     length: u64,
+    /// Where that goes; none yet while the block may stay in memory.
+    output: Option<Output>,
+    /// Bytes taken out of the budget of the output's tier, or of the memory.
+    reserved: u64,
+    committed: bool,
+}
+
+/// The file of a block that is being written.
+#[derive(Debug)]
+struct Output {
     place: Place,
     file: File,
     temporary: PathBuf,
-    reserved: u64,
-    committed: bool,
 }
 
 /// What a committed block is.
@@ -54,35 +62,31 @@ impl BlockWriter {
         segments: u32,
         codec: Codec,
     ) -> Result<Self, StoreError> {
-        let mut last = None;
-        for place in store.places(block) {
-            if store.tier(place).is_full() {
-                continue;
-            }
-            match create_temporary(&store, place, block) {
-                Ok((temporary, file)) => {
-                    return Ok(Self {
-                        store,
-                        block,
-                        segments,
-                        current: 0,
-                        index: Vec::with_capacity(segments as usize),
-                        open: Vec::new(),
-                        packer: Packer::new(codec),
-                        buffer: Vec::new(),
-                        length: 0,
-                        place,
-                        file,
-                        temporary,
-                        reserved: 0,
-                        committed: false,
-                    });
-                }
-                Err(error) => last = Some(error),
-            }
+        let output = if store.inner.held.may_take() { None } else { Some(open(&store, block)?) };
+        Ok(Self::to(output, store, block, segments, codec))
+    }
+
+    fn to(
+        output: Option<Output>,
+        store: ShuffleStore,
+        block: BlockId,
+        segments: u32,
+        codec: Codec,
+    ) -> Self {
+        Self {
+            store,
+            block,
+            segments,
+            current: 0,
+            index: Vec::with_capacity(segments as usize),
+            open: Vec::new(),
+            packer: Packer::new(codec),
+            buffer: Vec::new(),
+            length: 0,
+            output,
+            reserved: 0,
+            committed: false,
         }
-        let source = last.unwrap_or_else(|| io::ErrorKind::StorageFull.into());
-        Err(StoreError::Full { block, source })
     }
 
     /// Appends bytes to a segment. What is written at once is unpacked at once if it is not larger
@@ -128,10 +132,13 @@ impl BlockWriter {
             sizes.push(end - start);
             start = *end;
         }
-        let checksum = crc32fast::hash(&tail);
-        tail.extend_from_slice(&self.segments.to_le_bytes());
-        tail.extend_from_slice(&checksum.to_le_bytes());
-        tail.extend_from_slice(TRAILER_MAGIC);
+        if self.output.is_none() && !self.stay_in_memory(&tail)? {
+            self.leave_memory()?;
+        }
+        if self.committed {
+            return Ok(CommittedBlock { sizes, file_bytes: self.reserved });
+        }
+        add_trailer(&mut tail, self.segments);
         let file_bytes = self.length + tail.len() as u64;
         self.buffer.extend_from_slice(&tail);
         self.flush()?;
@@ -139,19 +146,54 @@ impl BlockWriter {
         Ok(CommittedBlock { sizes, file_bytes })
     }
 
+    /// Gives the block to the store as it is; `false` if that takes no more.
+    fn stay_in_memory(&mut self, index: &[u8]) -> Result<bool, StoreError> {
+        let held = &self.store.inner.held;
+        let bytes = (self.buffer.len() + index.len()) as u64;
+        if !held.grow(&mut self.reserved, bytes) {
+            return Ok(false);
+        }
+        self.store.check_not_removed(self.block)?;
+        let mut data = std::mem::take(&mut self.buffer);
+        data.shrink_to_fit();
+        let reader = BlockReader::held(self.block, data.into(), index.to_vec());
+        if let Err(data) = held.put(self.block, reader) {
+            self.buffer = data;
+            return Ok(false);
+        }
+        self.count_committed()?;
+        Ok(true)
+    }
+
+    /// From now on the block goes to a file.
+    fn leave_memory(&mut self) -> Result<(), StoreError> {
+        self.store.inner.held.release(std::mem::take(&mut self.reserved));
+        self.output = Some(open(&self.store, self.block)?);
+        Ok(())
+    }
+
     fn publish(&mut self) -> Result<(), StoreError> {
         self.store.check_not_removed(self.block)?;
-        let path = self.store.path(self.place, self.block);
-        fs::rename(&self.temporary, &path).map_err(|source| StoreError::File {
+        self.rename()?;
+        self.count_committed()
+    }
+
+    fn rename(&self) -> Result<(), StoreError> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let path = self.store.path(output.place, self.block);
+        fs::rename(&output.temporary, &path).map_err(|source| StoreError::File {
             what: "commit",
-            path: path.clone(),
+            path,
             source,
-        })?;
+        })
+    }
+
+    fn count_committed(&mut self) -> Result<(), StoreError> {
         self.committed = true;
         let statistics = &self.store.inner.statistics;
         statistics.blocks.fetch_add(1, Ordering::Relaxed);
         statistics.bytes.fetch_add(self.reserved, Ordering::Relaxed);
-        // Removed between the check and the rename: then the removal did not see this file.
+        // Removed between the check and now: then the removal did not see this block.
         if let Err(error) = self.store.check_not_removed(self.block) {
             self.store.remove(self.block);
             return Err(error);
@@ -183,7 +225,7 @@ impl BlockWriter {
     }
 
     fn write_frame(&mut self, raw: &[u8]) -> Result<(), StoreError> {
-        if !self.packer.packs() && raw.len() >= BUFFER_BYTES {
+        if self.output.is_some() && !self.packer.packs() && raw.len() >= BUFFER_BYTES {
             let header = plain_header(raw);
             self.length += (header.len() + raw.len()) as u64;
             self.buffer.extend_from_slice(&header);
@@ -193,6 +235,12 @@ impl BlockWriter {
         let before = self.buffer.len();
         self.packer.pack(raw, &mut self.buffer);
         self.length += (self.buffer.len() - before) as u64;
+        if self.output.is_none() {
+            if self.store.inner.held.grow(&mut self.reserved, self.buffer.len() as u64) {
+                return Ok(());
+            }
+            self.leave_memory()?;
+        }
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -207,11 +255,15 @@ impl BlockWriter {
     /// Writes to the file, in another directory or the next tier if this one takes no more.
     fn write_through(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         loop {
-            let tier = self.store.tier(self.place);
+            let output = match &mut self.output {
+                Some(output) => output,
+                none => none.insert(open(&self.store, self.block)?),
+            };
+            let tier = self.store.tier(output.place);
             if tier.reserve(bytes.len() as u64) {
                 let before = self.reserved;
                 self.reserved += bytes.len() as u64;
-                match self.file.write_all(bytes) {
+                match output.file.write_all(bytes) {
                     Ok(()) => return Ok(()),
                     Err(error) => self.move_on(before, false, error)?,
                 }
@@ -225,20 +277,21 @@ impl BlockWriter {
     fn move_on(&mut self, length: u64, leave_tier: bool, why: io::Error) -> Result<(), StoreError> {
         let full = is_full(&why);
         let mut why = why;
-        let here = self.place;
+        let Some(output) = &self.output else { return Ok(()) };
+        let here = output.place;
         let places = self.store.places(self.block).skip_while(|place| *place != here).skip(1);
         for place in places.filter(|place| !leave_tier || place.tier != here.tier) {
             let tier = self.store.tier(place);
             if !tier.reserve(length) {
                 continue;
             }
-            match self.copy_to(place, length) {
-                Ok((temporary, file)) => {
-                    tracing::info!(block = %self.block, why = %why, to = %temporary.display(), "block moves to another directory");
-                    let _ = fs::remove_file(&self.temporary);
+            match copy(&self.store, self.block, &output.temporary, place, length) {
+                Ok(moved) => {
+                    tracing::info!(block = %self.block, why = %why, to = %moved.temporary.display(), "block moves to another directory");
+                    let _ = fs::remove_file(&output.temporary);
                     self.store.tier(here).release(self.reserved);
                     self.reserved = length;
-                    (self.temporary, self.file, self.place) = (temporary, file, place);
+                    self.output = Some(moved);
                     return Ok(());
                 }
                 Err(error) => {
@@ -250,30 +303,85 @@ impl BlockWriter {
         if full || is_full(&why) {
             return Err(StoreError::Full { block: self.block, source: why });
         }
-        Err(StoreError::File { what: "write", path: self.temporary.clone(), source: why })
-    }
-
-    fn copy_to(&self, place: Place, length: u64) -> io::Result<(PathBuf, File)> {
-        let (temporary, mut file) = create_temporary(&self.store, place, self.block)?;
-        let copied = File::open(&self.temporary).and_then(|mut source| {
-            source.rewind()?;
-            io::copy(&mut source.take(length), &mut file)
-        });
-        match copied {
-            Ok(copied) if copied == length => Ok((temporary, file)),
-            other => {
-                let _ = fs::remove_file(&temporary);
-                Err(other.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
-            }
-        }
+        Err(StoreError::File { what: "write", path: output.temporary.clone(), source: why })
     }
 }
 
 impl Drop for BlockWriter {
     fn drop(&mut self) {
-        if !self.committed {
-            let _ = fs::remove_file(&self.temporary);
-            self.store.tier(self.place).release(self.reserved);
+        if self.committed {
+            return;
+        }
+        match &self.output {
+            Some(output) => {
+                let _ = fs::remove_file(&output.temporary);
+                self.store.tier(output.place).release(self.reserved);
+            }
+            None => self.store.inner.held.release(self.reserved),
+        }
+    }
+}
+
+/// Writes a block that a store has in memory to a file, too.
+pub(crate) fn write_held(
+    store: &ShuffleStore,
+    block: BlockId,
+    data: &[u8],
+    index: &[u8],
+) -> Result<(), StoreError> {
+    let segments = (index.len() / INDEX_ENTRY_BYTES) as u32;
+    let output = Some(open(store, block)?);
+    let mut writer = BlockWriter::to(output, store.clone(), block, segments, Codec::None);
+    let mut tail = index.to_vec();
+    add_trailer(&mut tail, segments);
+    writer.write_through(data)?;
+    writer.write_through(&tail)?;
+    writer.rename()?;
+    writer.committed = true;
+    let more = writer.reserved - (data.len() + index.len()) as u64;
+    store.inner.statistics.bytes.fetch_add(more, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What ends a file after its index.
+fn add_trailer(index: &mut Vec<u8>, segments: u32) {
+    let checksum = crc32fast::hash(index);
+    index.extend_from_slice(&segments.to_le_bytes());
+    index.extend_from_slice(&checksum.to_le_bytes());
+    index.extend_from_slice(TRAILER_MAGIC);
+}
+
+/// A file for the block in the first directory that takes it.
+fn open(store: &ShuffleStore, block: BlockId) -> Result<Output, StoreError> {
+    let mut last = None;
+    for place in store.places(block).filter(|place| !store.tier(*place).is_full()) {
+        match create_temporary(store, place, block) {
+            Ok(output) => return Ok(output),
+            Err(error) => last = Some(error),
+        }
+    }
+    let source = last.unwrap_or_else(|| io::ErrorKind::StorageFull.into());
+    Err(StoreError::Full { block, source })
+}
+
+/// The first bytes of a file that is being written, in another place.
+fn copy(
+    store: &ShuffleStore,
+    block: BlockId,
+    from: &Path,
+    place: Place,
+    length: u64,
+) -> io::Result<Output> {
+    let mut output = create_temporary(store, place, block)?;
+    let copied = File::open(from).and_then(|mut source| {
+        source.rewind()?;
+        io::copy(&mut source.take(length), &mut output.file)
+    });
+    match copied {
+        Ok(copied) if copied == length => Ok(output),
+        other => {
+            let _ = fs::remove_file(&output.temporary);
+            Err(other.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))
         }
     }
 }
@@ -296,11 +404,7 @@ impl Write for SegmentWriter<'_> {
     }
 }
 
-fn create_temporary(
-    store: &ShuffleStore,
-    place: Place,
-    block: BlockId,
-) -> io::Result<(PathBuf, File)> {
+fn create_temporary(store: &ShuffleStore, place: Place, block: BlockId) -> io::Result<Output> {
     let folder = store.directory(place).join(block.folder());
     let number = store.inner.next_temporary.fetch_add(1, Ordering::Relaxed);
     let path = folder.join(format!("{number}.writing"));
@@ -314,7 +418,7 @@ fn create_temporary(
         }
         other => other,
     }
-    .map(|file| (path, file))
+    .map(|file| Output { place, file, temporary: path })
 }
 
 fn open_new(path: &Path) -> io::Result<File> {

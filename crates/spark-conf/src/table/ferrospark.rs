@@ -29,6 +29,8 @@ properties! {
         "Secret that clients of the driver's Connect port must know";
     EXECUTOR_ARCHIVE_DIRECTORY: Option<String> = "spark.ferrospark.executor.uri.directory", Kind::Text, Computed("the archive's name without its extension"), "ferrospark", Application, Honoured,
         "Top directory inside the archive of spark.executor.uri";
+    SHUFFLE_HELD: u64 = "spark.ferrospark.shuffle.heldMemory", Kind::Bytes { unit: ByteUnit::Mib, min: 0 }, Value("64m"), "ferrospark", Application, Honoured,
+        "Map output of up to 4 MiB a task stays in the executor's memory, never more than this nor a sixteenth of spark.executor.memory in all; 0, or a shuffle service, writes all to files";
     SHUFFLE_MEMORY: u64 = "spark.ferrospark.shuffle.memory", Kind::Bytes { unit: ByteUnit::Mib, min: 0 }, Value("0"), "ferrospark", Application, Honoured,
         "Budget of each executor for shuffle files on a tmpfs; asked of Mesos on top of its other memory";
     SHUFFLE_MEMORY_DIR: String = "spark.ferrospark.shuffle.memoryDir", Kind::Text, Value("/dev/shm"), "ferrospark", Application, Honoured,

@@ -79,6 +79,9 @@ async fn kept_rows_survive_queries_and_executors_until_they_are_let_go() {
         // Small as they are, the rows lie in several blocks.
         let key = "spark.sql.adaptive.coalescePartitions.enabled".to_owned();
         options.conf.insert(key, "false".to_owned());
+        // Blocks are counted as files.
+        let key = "spark.ferrospark.shuffle.heldMemory".to_owned();
+        options.conf.insert(key, "0".to_owned());
     })
     .await;
     let runner = Runner(cluster.engine.clone());

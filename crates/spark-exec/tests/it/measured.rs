@@ -56,6 +56,8 @@ async fn bad_blocks_are_made_again_and_no_others() {
         let logs = tempfile::tempdir().unwrap();
         let cluster = Cluster::two_with(|options| {
             options.event_log = Some(event_log(logs.path(), &options.app_id));
+            let key = "spark.ferrospark.shuffle.heldMemory".to_owned();
+            options.conf.insert(key, "0".to_owned());
         })
         .await;
         let plan = heavy_of(&context, 24).await.create_physical_plan().await.unwrap();

@@ -147,6 +147,7 @@ fn a_block_too_large_for_the_memory_tier_moves_on_to_disk() {
             TierOptions::unlimited([disk.path().to_owned()]),
         ],
         served_elsewhere: false,
+        held_bytes: 0,
     })
     .unwrap();
     let small = vec![pattern(1, 600_000), pattern(2, 600_000)];
@@ -169,6 +170,99 @@ fn a_block_too_large_for_the_memory_tier_moves_on_to_disk() {
     assert_eq!((files(memory.path()).len(), files(disk.path()).len()), (0, 0));
 }
 
+fn holding(directory: &Path, held_bytes: u64) -> ShuffleStore {
+    ShuffleStore::open(StoreOptions {
+        application: APPLICATION.to_owned(),
+        tiers: vec![TierOptions::unlimited([directory.to_owned()])],
+        served_elsewhere: false,
+        held_bytes,
+    })
+    .unwrap()
+}
+
+fn assert_holds(store: &ShuffleStore, number: u32, segments: &[Vec<u8>]) {
+    let reader = store.read(block(number)).unwrap();
+    assert_eq!(reader.segments() as usize, segments.len());
+    for (at, segment) in (0..).zip(segments) {
+        assert_eq!(reader.read_segment(at).unwrap(), segment);
+    }
+    store.verify(block(number)).unwrap();
+}
+
+#[test]
+fn small_blocks_stay_in_memory_within_the_budget() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = holding(directory.path(), 1_000_000);
+    let blocks: Vec<Vec<Vec<u8>>> = (0..4)
+        .map(|seed| vec![pattern(seed, 200_000), Vec::new(), pattern(seed + 10, 90_000)])
+        .collect();
+    for (number, segments) in (0..).zip(&blocks) {
+        let committed = write(&store, block(number), segments);
+        assert_eq!(committed.sizes, [stored(200_000), 0, stored(90_000)]);
+    }
+    // Three fit into the budget.
+    assert_eq!(files(directory.path()).len(), 1);
+    assert_eq!(store.statistics().blocks, 4);
+    for (number, segments) in (0..).zip(&blocks) {
+        assert_holds(&store, number, segments);
+    }
+    // What is removed makes room.
+    store.remove(block(0));
+    assert!(matches!(store.read(block(0)), Err(StoreError::Missing { .. })));
+    write(&store, block(4), &blocks[0]);
+    assert_eq!(files(directory.path()).len(), 1);
+    // A writer that is dropped leaves nothing behind.
+    store.remove(block(4));
+    let mut writer = store.write(block(5), 1).unwrap();
+    writer.write(0, &pattern(5, 200_000)).unwrap();
+    drop(writer);
+    write(&store, block(6), &blocks[0]);
+    assert_eq!(files(directory.path()).len(), 1);
+    store.remove_shuffle(0);
+    let gone = StoreStatistics { blocks: 0, bytes: 0, tier_bytes: vec![0] };
+    assert_eq!(store.statistics(), gone);
+    assert!(files(directory.path()).is_empty());
+    let late = store.write(block(7), 1).map(drop).unwrap_err();
+    assert!(matches!(late, StoreError::Removed { .. }), "{late}");
+}
+
+#[test]
+fn a_large_block_leaves_memory_while_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = holding(directory.path(), 64 << 20);
+    let large: Vec<Vec<u8>> = (0..9).map(|seed| pattern(seed, 700_000)).collect();
+    write(&store, block(0), &large);
+    assert_eq!(files(directory.path()).len(), 1);
+    assert_holds(&store, 0, &large);
+    // Its part in memory is free again: 63 MB fit beside it.
+    for number in 1..64 {
+        write(&store, block(number), &large[..1]);
+    }
+    assert_eq!(files(directory.path()).len(), 1);
+}
+
+#[test]
+fn blocks_in_memory_are_written_when_a_service_takes_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = holding(directory.path(), 1 << 20);
+    let segments = vec![pattern(1, 1_000), Vec::new(), pattern(2, 30)];
+    write(&store, block(0), &segments);
+    let mut under_way = store.write(block(1), 3).unwrap();
+    under_way.write(0, &segments[0]).unwrap();
+    store.leave_to_service().unwrap();
+    under_way.write(2, &segments[2]).unwrap();
+    under_way.commit().unwrap();
+    let served = DirectoryBlocks::new(store.directories());
+    for number in 0..2 {
+        assert_holds(&store, number, &segments);
+        let reader = served.read(block(number)).unwrap();
+        assert_eq!(reader.read_segment(2).unwrap(), segments[2]);
+    }
+    store.remove_shuffle(0);
+    let gone = StoreStatistics { blocks: 0, bytes: 0, tier_bytes: vec![0] };
+    assert_eq!(store.statistics(), gone);
+}
+
 #[test]
 fn a_full_store_says_so() {
     let directory = tempfile::tempdir().unwrap();
@@ -178,6 +272,7 @@ fn a_full_store_says_so() {
         application: APPLICATION.to_owned(),
         tiers: vec![tier],
         served_elsewhere: false,
+        held_bytes: 0,
     })
     .unwrap();
     let mut writer = store.write(block(0), 1).unwrap();
@@ -195,6 +290,7 @@ fn a_full_disk_falls_to_the_next_directory_and_then_says_so() {
         application: APPLICATION.to_owned(),
         tiers: vec![TierOptions::unlimited(directories)],
         served_elsewhere: false,
+        held_bytes: 0,
     })
     .unwrap();
     // The disk of one of the two breaks: its directory takes no new files.
@@ -304,6 +400,7 @@ fn no_usable_directory_is_an_error_that_names_it() {
         application: APPLICATION.to_owned(),
         tiers: vec![TierOptions::unlimited(directories)],
         served_elsewhere: false,
+        held_bytes: 0,
     });
     assert_eq!(store.unwrap().directories().len(), 1);
 }
