@@ -7,6 +7,9 @@
 use std::sync::Arc;
 
 use datafusion::common::internal_err;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::JoinType;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -18,8 +21,14 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-use super::{Cutter, Gather, SHUFFLE_HINT, two_children};
+use super::{Cutter, Gather, SHUFFLE_HINT, is_indeterminate, two_children};
 use crate::nodes::ShuffleReaderExec;
+
+/// Files of up to so many bytes in all are read by each task rather than once for all.
+const FILE_BYTES_READ_BY_EACH: u64 = 64 << 10;
+
+/// If there are no more tasks than these.
+const READERS_OF_A_FILE: usize = 8;
 
 /// Whether every task may hold the whole left side.
 pub(crate) fn left_may_be_broadcast(join_type: JoinType) -> bool {
@@ -103,8 +112,9 @@ impl Cutter<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let right = self.cut(right)?;
         let left = self.cut(uncollect(&left))?;
-        let one_task = right.output_partitioning().partition_count() <= 1;
-        let gather = if one_task { Gather::Concatenated } else { Gather::Broadcast };
+        let tasks = right.output_partitioning().partition_count();
+        let in_place = tasks <= 1 || is_sooner_read_than_sent(&left, tasks)?;
+        let gather = if in_place { Gather::Concatenated } else { Gather::Broadcast };
         let left = self.gather(left, gather)?;
         rebuild(plan, left, right)
     }
@@ -171,6 +181,37 @@ fn asked_for_by_hint(side: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     }
 }
 
+/// Whether every task may as well read the files of a build side itself: a stage for the few rows of a dimension
+/// table, its scheduling and the way of its output, takes longer than reading them some times.
+fn is_sooner_read_than_sent(side: &Arc<dyn ExecutionPlan>, tasks: usize) -> Result<bool> {
+    if tasks > READERS_OF_A_FILE || side.output_partitioning().partition_count() != 1 {
+        return Ok(false);
+    }
+    let mut bytes = 0;
+    let mut fits = true;
+    side.apply(|node| {
+        if node.children().is_empty() {
+            match local_files(node) {
+                Some(size) => bytes += size,
+                None => fits = false,
+            }
+        }
+        // All tasks must see the same rows.
+        fits &= !is_indeterminate(node)? && bytes <= FILE_BYTES_READ_BY_EACH;
+        Ok(if fits { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(fits)
+}
+
+/// The bytes of the files that a scan reads, if they are on this host and it reads them whole.
+fn local_files(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let source = plan.downcast_ref::<DataSourceExec>()?.data_source();
+    let scan = source.downcast_ref::<FileScanConfig>()?;
+    let near = scan.object_store_url.as_str().starts_with("file:") && scan.limit.is_none();
+    let files = scan.file_groups.iter().flat_map(|group| group.iter());
+    near.then(|| files.map(|file| file.effective_size()).sum())
+}
+
 /// The plan below the node that collects its partitions, if that is what it does.
 fn uncollect(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>()
@@ -223,4 +264,75 @@ pub(super) fn check(node: &Arc<dyn ExecutionPlan>) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::record_batch::RecordBatch;
+    use datafusion::common::JoinType;
+    use datafusion::dataframe::{DataFrame, DataFrameWriteOptions};
+    use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col, lit};
+
+    use super::super::{CutOptions, cut};
+
+    fn context(partitions: usize) -> SessionContext {
+        SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions))
+    }
+
+    /// Writes a table of so many files.
+    async fn write(folder: &Path, name: &str, rows: i64, files: usize) {
+        for file in 0..files {
+            let path = folder.join(name).join(format!("{file}.parquet"));
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+            let batch = RecordBatch::try_from_iter([("k", Arc::clone(&numbers)), ("v", numbers)]);
+            let rows = context(1).read_batch(batch.unwrap()).unwrap();
+            let options = DataFrameWriteOptions::new();
+            rows.write_parquet(path.to_str().unwrap(), options, None).await.unwrap();
+        }
+    }
+
+    /// The number of stages of a join of `side` with a large table of 12 files.
+    async fn stages(
+        folder: &Path,
+        side: &str,
+        change: impl FnOnce(DataFrame) -> DataFrame,
+        tasks: usize,
+    ) -> usize {
+        let context = context(tasks);
+        let table = async |name: &str| {
+            let path = folder.join(name);
+            let options = ParquetReadOptions::default();
+            context.read_parquet(path.to_str().unwrap(), options).await.unwrap()
+        };
+        let side = change(table(side).await);
+        let side = side.select(vec![col("k").alias("n"), col("v").alias("w")]).unwrap();
+        let joined = side.join(table("many").await, JoinType::Inner, &["n"], &["k"], None).unwrap();
+        let joined = joined.select(vec![col("w"), col("v")]).unwrap();
+        let plan = joined.create_physical_plan().await.unwrap();
+        let options = CutOptions::of(&context.state());
+        cut(plan, &AtomicU64::new(0), options).unwrap().stages.len()
+    }
+
+    #[tokio::test]
+    async fn a_small_file_is_read_by_each_task_and_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write(folder, "few", 20, 1).await;
+        write(folder, "several", 20, 2).await;
+        write(folder, "many", 10_000, 12).await;
+        assert_eq!(stages(folder, "few", |rows| rows, 4).await, 1);
+        let filtered = |rows: DataFrame| rows.filter(col("v").gt(lit(9))).unwrap();
+        assert_eq!(stages(folder, "few", filtered, 2).await, 1);
+        // Two files are read at one time, and twelve tasks are too many.
+        assert_eq!(stages(folder, "several", |rows| rows, 4).await, 2);
+        assert_eq!(stages(folder, "few", |rows| rows, 12).await, 2);
+        // Each task could take other rows.
+        let some = |rows: DataFrame| rows.limit(0, Some(5)).unwrap();
+        assert_eq!(stages(folder, "few", some, 4).await, 2);
+    }
 }
