@@ -2,23 +2,27 @@
 
     peers.py TPCH_DATA LARGE_DATA DATAFUSION_PYTHON ROUNDS [PART…]
 
-Parts: tpch, large, tasks; all when none is named. Sail comes from PyPI, Spark from the environment that
-tools/spark-answers made, if it is there (it needs Java); SPARK_ROUNDS=0 leaves it out. One JSON line per figure.
+Parts: tpch, ballista, large, tasks; all when none is named. Sail comes from PyPI, Spark from the environment that
+tools/spark-answers made, if it is there (it needs Java); SPARK_ROUNDS=0 leaves it out. Ballista is built from crates.io
+(the package beside this file; 15 minutes, once). One JSON line per figure.
 """
 
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from run import CLUSTER, HOME, QUERIES, Engine, cpu_seconds, rss_mib, say, submit
+from run import CLUSTER, HOME, QUERIES, Engine, cpu_seconds, in_turn, rss_mib, say, submit
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferrospark"
 SAIL = "0.7.2"
 LARGE_ROWS = 10_000_000
+# Two partitions for two slots. Adaptive planning and pushed tasks are what Ballista 55 ships with.
+BALLISTA_SETTINGS = ["2"]
 
 
 def sail_environment():
@@ -99,6 +103,46 @@ def large_tables(folder):
     (folder / ".complete").touch()
 
 
+def side_by_side(suite, engines, rounds, queries):
+    """Rounds of the engines in turn, then a line for each, with the times of all queries if asked for."""
+    in_turn(engines, rounds)
+    base = {engine.name: engine.best() for engine in engines}
+    for engine in engines:
+        best = {query: round(seconds, 3) for query, seconds in engine.best_by_query().items()}
+        say(
+            f"{suite}, {engine.name}", engine.best(), "s", rounds=rounds, cpu_seconds=round(min(engine.cpu), 2),
+            ratios={name: round(engine.best() / other, 3) for name, other in base.items() if name != engine.name},
+            **({"queries": best} if queries else {}),
+        )
+    for engine in engines:
+        engine.end()
+
+
+def ballista_program():
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or HOME / "target") / "ballista"
+    package = HOME / "tools/benchmarks/ballista/Cargo.toml"
+    cargo = [os.environ.get("CARGO", "cargo"), "build", "-q", "--release", "--locked"]
+    subprocess.run([*cargo, "--manifest-path", package, "--target-dir", target], cwd=HOME, check=True)
+    return target / "release/ballista-bench"
+
+
+def ballista(data, peer, rounds):
+    """Our cluster mode beside Ballista's, of the same shape, with its shuffle files on disk and in memory."""
+    command = [ballista_program(), data, HOME / "examples/tpch"]
+    with ExitStack() as folders:
+        disk, memory = (
+            folders.enter_context(tempfile.TemporaryDirectory(prefix="ballista-", dir=place))
+            for place in (CACHE, "/dev/shm")
+        )
+        engines = [
+            Engine("datafusion", [peer, QUERIES, "datafusion", data]),
+            Engine("local-cluster[2,1,4096]", [*submit("local-cluster[2,1,4096]", CLUSTER), data]),
+            Engine("ballista disk", [*command, disk, *BALLISTA_SETTINGS]),
+            Engine("ballista tmpfs", [*command, memory, *BALLISTA_SETTINGS]),
+        ]
+        side_by_side("tpch", engines, rounds, queries=True)
+
+
 def compare(suite, data, peer, rounds):
     python = str(sail_environment() / "bin/python")
     with sail("local") as (local, local_pid), sail("local-cluster") as (cluster, cluster_pid):
@@ -115,23 +159,7 @@ def compare(suite, data, peer, rounds):
             engines.append(Engine("spark local[2]", [spark, QUERIES, "spark", data, suite], PYSPARK_SUBMIT_ARGS=arguments))
             for _ in range(int(os.environ.get("SPARK_ROUNDS", "20")) - 1):
                 engines[-1].round()
-        for engine in engines:
-            engine.round()
-            engine.rounds.clear()
-            engine.cpu.clear()
-        for _ in range(rounds):
-            for engine in engines:
-                engine.round()
-        base = {engine.name: engine.best() for engine in engines}
-        for engine in engines:
-            best = {query: round(min(one[query] for one in engine.rounds), 3) for query in engine.rounds[0]}
-            say(
-                f"{suite}, {engine.name}", engine.best(), "s", rounds=rounds, cpu_seconds=round(min(engine.cpu), 2),
-                ratios={name: round(engine.best() / other, 3) for name, other in base.items() if name != engine.name},
-                **({"queries": best} if suite == "large" else {}),
-            )
-        for engine in engines:
-            engine.end()
+        side_by_side(suite, engines, rounds, queries=suite == "large")
 
 
 def tasks():
@@ -146,9 +174,11 @@ def tasks():
 
 def main():
     tpch_data, large_data, peer, rounds = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    parts = sys.argv[5:] or ["tpch", "large", "tasks"]
+    parts = sys.argv[5:] or ["tpch", "ballista", "large", "tasks"]
     if "tpch" in parts:
         compare("tpch", tpch_data, peer, rounds)
+    if "ballista" in parts:
+        ballista(tpch_data, peer, rounds)
     if "large" in parts:
         large_tables(large_data)
         compare("large", str(large_data), peer, rounds)
