@@ -88,8 +88,10 @@ pub(crate) fn runtime(most_threads: usize) -> anyhow::Result<tokio::runtime::Run
         .context("cannot start threads")
 }
 
-/// Says that others may connect now: to the file that `sbin/spark-daemon.sh` waits for, and to the log.
+/// Says that others may connect now: to the file that `sbin/spark-daemon.sh` waits for, and to the log. From then on a
+/// daemon takes no more memory than it works with.
 pub(crate) fn ready(address: &str) -> anyhow::Result<()> {
+    crate::resident::give_back_when_settled();
     tracing::info!(address, "serving");
     if let Some(file) = std::env::var_os("FERROSPARK_READY_FILE").map(PathBuf::from) {
         std::fs::write(&file, format!("{address}\n"))

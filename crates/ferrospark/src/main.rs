@@ -14,6 +14,7 @@ mod local_cluster;
 mod mesos_backend;
 mod progress;
 mod python;
+mod resident;
 mod scheduling;
 mod settings;
 mod shell;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     register_nodes();
+    resident::give_back_linker_tables();
     let mut words = std::env::args().skip(1);
     let part = words.next().unwrap_or_default();
     let rest: Vec<String> = words.collect();
