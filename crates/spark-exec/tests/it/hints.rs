@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::TryStreamExt;
-use serde_json::Value;
 use spark_exec::{PlanRunner, RunOptions};
 use spark_plan::{Mode, Resolver, Session, SharedState, plan_physical};
 use spark_sql_parser::ast::Statement;
 use spark_sql_parser::{ParserOptions, parse_statement};
 
 use crate::cluster::{Cluster, rows};
+use crate::measured::{ends, sum};
 use crate::random;
 use crate::service::event_log;
 
@@ -45,10 +45,7 @@ async fn ask(hint: &str) -> (Vec<String>, u64) {
     let answer: Vec<_> = running.stream.try_collect().await.unwrap();
     cluster.engine.stop().await;
     let log = std::fs::read_to_string(logs.path().join("app-test")).unwrap();
-    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ends = events.filter(|event| event["Event"] == "SparkListenerTaskEnd");
-    let path = "/Task Metrics/Shuffle Write Metrics/Shuffle Records Written";
-    let written = ends.map(|end| end.pointer(path).and_then(Value::as_u64).unwrap()).sum();
+    let written = sum(&ends(&log), "/Shuffle Write Metrics/Shuffle Records Written");
     (rows(&answer, false), written)
 }
 

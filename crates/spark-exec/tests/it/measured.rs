@@ -141,12 +141,14 @@ async fn failed_tasks_tell_what_they_read() {
     }
 }
 
-fn ends(log: &str) -> Vec<Value> {
+/// The ends of tasks in an event log.
+pub(crate) fn ends(log: &str) -> Vec<Value> {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|event| event["Event"] == "SparkListenerTaskEnd").collect()
 }
 
-fn sum(ends: &[Value], path: &str) -> u64 {
+/// One metric of all these tasks.
+pub(crate) fn sum(ends: &[Value], path: &str) -> u64 {
     ends.iter().map(|end| end["Task Metrics"].pointer(path).and_then(Value::as_u64).unwrap()).sum()
 }
 

@@ -3,10 +3,10 @@
 use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col, lit};
-use serde_json::Value;
 use spark_exec::RunOptions;
 
 use crate::cluster::{Cluster, register, rows, session};
+use crate::measured::{ends, sum};
 use crate::service::event_log;
 
 /// The few facts with an even text and a large amount, joined with all by a key that is often null, and counted by that key.
@@ -49,10 +49,7 @@ async fn ask(join: JoinType, filters: &str) -> (Vec<String>, u64) {
     let answer = cluster.run_with(&session, plan, options).await.unwrap();
     cluster.engine.stop().await;
     let log = std::fs::read_to_string(logs.path().join("app-test")).unwrap();
-    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ends = events.filter(|event| event["Event"] == "SparkListenerTaskEnd");
-    let path = "/Task Metrics/Shuffle Write Metrics/Shuffle Records Written";
-    let written = ends.map(|end| end.pointer(path).and_then(Value::as_u64).unwrap()).sum();
+    let written = sum(&ends(&log), "/Shuffle Write Metrics/Shuffle Records Written");
     (rows(&answer, false), written)
 }
 
