@@ -104,7 +104,7 @@ fn stored_in_leaf(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     statistics.total_byte_size.get_value().map(|bytes| *bytes as u64)
 }
 
-fn width(schema: &Schema) -> u64 {
+pub(crate) fn width(schema: &Schema) -> u64 {
     ROW_BYTES + schema.fields().iter().map(|field| value_width(field.data_type())).sum::<u64>()
 }
 

@@ -13,6 +13,7 @@ mod command;
 pub mod convert;
 pub mod errors;
 mod field;
+mod finer;
 mod literals;
 mod nodes;
 pub mod operators;

@@ -29,6 +29,7 @@ use spark_sql_parser::ast::ExplainMode;
 use crate::broadcast;
 use crate::errors::{Result, from_datafusion};
 use crate::field::ResolvedPlan;
+use crate::finer::FinerPartitions;
 use crate::nodes::{NodeKind, SparkNode};
 use crate::operators::{JoinHint, Operator, SparkExec, join_hint};
 use crate::session::Session;
@@ -59,10 +60,11 @@ pub(crate) fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 }
 
 /// The physical rules: DataFusion's, with the join strategy between join selection and the enforcement of
-/// distributions, and our markers replaced before the plan is checked.
+/// distributions, and our markers replaced before the plan is checked. `part_rows`: see [`FinerPartitions`].
 pub(crate) fn physical_rules(
     staged: bool,
     broadcast_threshold: i64,
+    part_rows: u64,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = Vec::new();
     for rule in PhysicalOptimizer::new().rules {
@@ -74,6 +76,9 @@ pub(crate) fn physical_rules(
         if name == "join_selection" {
             rules.push(Arc::new(JoinStrategy { staged, broadcast_threshold }));
         }
+    }
+    if !staged {
+        rules.push(Arc::new(FinerPartitions { rows: part_rows }));
     }
     rules
 }

@@ -9,6 +9,8 @@ use crate::property::Status::{Honoured, Planned};
 properties! {
     LOCAL_EXECUTION: bool = "spark.ferrospark.localExecution.enabled", Kind::Boolean, Value("true"), "ferrospark", Session, Honoured,
         "Whether plans over at most 1000 in-memory rows, and all plans of a local master, run inside the driver process; false always makes stages and tasks";
+    PARTITION_ROWS: u64 = "spark.ferrospark.localExecution.partitionRows", Kind::Integer { min: 0, max: i64::MAX }, Value("65536"), "ferrospark", Session, Honoured,
+        "Rows of each part that joins and aggregates of a local master divide large inputs into, up to 64 parts whose hash tables fit the processor's cache; 0 keeps one part for each core";
     EXECUTOR_REPORT: bool = "spark.ferrospark.executorReport.enabled", Kind::Boolean, Value("false"), "ferrospark", Application, Honoured,
         "Whether the driver prints at its end, for each executor, the tasks it ran and the shuffle bytes it read";
     PUBLIC_HOST: Option<String> = "spark.ferrospark.publicHost", Kind::Text, Unset, "ferrospark", Application, Honoured,

@@ -6,6 +6,7 @@ mod commands;
 mod composed;
 mod dataframe;
 mod files;
+mod finer;
 mod harness;
 mod joins;
 mod queries;

@@ -118,7 +118,13 @@ async fn compare(session: &Session, name: &str) -> Result<(), String> {
     if !ordered {
         expected.sort();
     }
-    for mode in [Mode::Local { cores: 2 }, Mode::Staged { shuffle_partitions: 5 }] {
+    let local = Mode::Local { cores: 2 };
+    for (mode, part_rows) in
+        [(local, "65536"), (local, "1000"), (Mode::Staged { shuffle_partitions: 5 }, "0")]
+    {
+        session
+            .set("spark.ferrospark.localExecution.partitionRows", part_rows)
+            .map_err(|e| e.to_string())?;
         let mut found = rows(session, &plan, mode).await?;
         if !ordered {
             found.sort();
