@@ -7,6 +7,7 @@
 //! instead of a wrong answer.
 
 mod joins;
+mod semi_joins;
 
 pub(crate) use joins::left_may_be_broadcast;
 
@@ -81,6 +82,8 @@ pub struct CutOptions {
     pub keep_round_robin: bool,
     /// `spark.sql.exchange.reuse`: equal exchanges are one stage with several readers.
     pub reuse_exchanges: bool,
+    /// Leaves rows out before they are shuffled that a broadcast join above would drop.
+    pub add_semi_joins: bool,
 }
 
 impl CutOptions {
@@ -91,6 +94,7 @@ impl CutOptions {
             partitions: config.target_partitions(),
             keep_round_robin: !config.round_robin_repartition(),
             reuse_exchanges: true,
+            add_semi_joins: true,
         }
     }
 }
@@ -102,6 +106,7 @@ impl CutOptions {
 pub fn cut(plan: Arc<dyn ExecutionPlan>, ids: &dyn Ids, options: CutOptions) -> Result<StageGraph> {
     let mut cutter = Cutter::new(ids, options);
     let plan = without_root_coalesce(plan);
+    let plan = if options.add_semi_joins { semi_joins::add(plan)? } else { plan };
     let plan = cutter.cut(plan)?;
     cutter.add_result(plan)?;
     let graph = StageGraph { stages: cutter.stages };
@@ -122,6 +127,7 @@ pub(crate) fn cut_into_blocks(
 ) -> Result<(StageGraph, u64)> {
     let mut cutter = Cutter::new(ids, options);
     let plan = without_root_coalesce(plan);
+    let plan = if options.add_semi_joins { semi_joins::add(plan)? } else { plan };
     let plan = cutter.cut(plan)?;
     let shuffle = cutter.add_map_stage(plan, Partitioning::UnknownPartitioning(1))?;
     let graph = StageGraph { stages: cutter.stages };

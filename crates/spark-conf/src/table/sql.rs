@@ -92,7 +92,7 @@ properties! {
     ADAPTIVE_HASH_JOIN_THRESHOLD: u64 = "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold", SIZE, Value("0"), "3.2.0", Session, Honoured,
         "Largest partition of a join that a hash table is made of; 0 goes by the executors' memory";
     RUNTIME_FILTER: bool = "spark.sql.optimizer.runtime.bloomFilter.enabled", BOOLEAN, Value("true"), "3.3.0", Session, Honoured,
-        "Whether, with adaptive execution, rows without a partner in a join are left out before they are shuffled";
+        "Whether rows without a partner in a join are left out before they are shuffled: in a broadcast join above, and with adaptive execution in any";
     RUNTIME_FILTER_THRESHOLD: u64 = "spark.sql.optimizer.runtime.bloomFilter.creationSideThreshold", SIZE, Value("10MB"), "3.3.0", Session, Honoured,
         "Size up to which the finished, filtered side of a join leaves out rows of the other; at the default up to 64 MiB, if the other side is large";
     EXCHANGE_REUSE: bool = "spark.sql.exchange.reuse", BOOLEAN, Value("true"), "2.0.0", Session, Honoured,

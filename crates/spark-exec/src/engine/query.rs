@@ -76,10 +76,15 @@ pub(super) fn start(
     let token = CancellationToken::new();
     let get =
         |key: &str| options.conf.get(key).or_else(|| engine.inner.options.conf.get(key)).cloned();
+    let is_on = |key: &str| get(key).is_none_or(|value| !value.eq_ignore_ascii_case("false"));
+    let reuse_exchanges = is_on("spark.sql.exchange.reuse");
     let context = QueryContext {
         settings: Arc::new(settings(session)),
         cut: CutOptions {
-            reuse_exchanges: get("spark.sql.exchange.reuse").is_none_or(|v| v != "false"),
+            reuse_exchanges,
+            // The build side would run twice if equal exchanges did.
+            add_semi_joins: reuse_exchanges
+                && is_on("spark.sql.optimizer.runtime.bloomFilter.enabled"),
             ..CutOptions::of(session)
         },
         adaptive: Adaptive::of(get),

@@ -26,7 +26,12 @@ async fn stages_survive_the_trip() {
         }
         let session = session(partitions);
         let plan = ask(&session).await.create_physical_plan().await.unwrap();
-        let options = CutOptions { partitions, keep_round_robin: true, reuse_exchanges: true };
+        let options = CutOptions {
+            partitions,
+            keep_round_robin: true,
+            reuse_exchanges: true,
+            add_semi_joins: true,
+        };
         for stage in cut(plan, &AtomicU64::new(0), options).unwrap().stages {
             let bytes = encode_plan(&stage.plan).unwrap();
             let back = decode_plan(&bytes, &context).unwrap();

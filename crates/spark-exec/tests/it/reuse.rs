@@ -26,7 +26,12 @@ async fn equal_exchanges_run_once() {
     let mut stages = Vec::new();
     for reuse_exchanges in [true, false] {
         let plan = twice(&session).await.create_physical_plan().await.unwrap();
-        let options = CutOptions { partitions: 4, keep_round_robin: true, reuse_exchanges };
+        let options = CutOptions {
+            partitions: 4,
+            keep_round_robin: true,
+            reuse_exchanges,
+            add_semi_joins: true,
+        };
         stages.push(cut(plan, &AtomicU64::new(0), options).unwrap().stages.len());
     }
     // The grouping, which both sides of the join read; each side has its own exchange by count.
