@@ -10,6 +10,7 @@ mod joins;
 mod semi_joins;
 
 pub(crate) use joins::left_may_be_broadcast;
+pub(crate) use semi_joins::passages;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

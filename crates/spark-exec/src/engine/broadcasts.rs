@@ -30,28 +30,51 @@ const HOPELESS_FACTOR: u64 = 64;
 /// The keys of a build side may be this part of the files below the probe side to filter it.
 const PROBE_SHARE: u64 = 32;
 
-/// Bytes of the files below each stage that writes a shuffle, its parents included.
-fn input_bytes(stages: &[Stage]) -> HashMap<u64, u64> {
+/// A side may be this many times as large as its keys may be to filter the other: all of it is read for them.
+const READ_FOR_KEYS: u64 = 8;
+
+/// A broadcast join with filtered rows is expected to leave one of so many rows over.
+const LEFT_OVER: u64 = 8;
+
+/// Bytes expected of each stage that writes a shuffle, its parents included: those of the files below, and a part of
+/// them where a broadcast join with filtered rows leaves others out.
+fn input_bytes(stages: &[Stage], selective: &HashSet<u64>) -> HashMap<u64, u64> {
     let mut bytes: HashMap<u64, u64> = HashMap::new();
     for stage in stages {
-        let parents: u64 = stage.parents.iter().filter_map(|parent| bytes.get(parent)).sum();
-        let own = file_bytes(&stage.plan);
         if let Some(shuffle) = stage.shuffle {
-            bytes.insert(shuffle, own + parents);
+            bytes.insert(shuffle, bytes_below(&stage.plan, &bytes, selective));
         }
     }
     bytes
 }
 
+pub(super) fn bytes_below(
+    plan: &Arc<dyn ExecutionPlan>,
+    known: &HashMap<u64, u64>,
+    selective: &HashSet<u64>,
+) -> u64 {
+    if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
+        return known.get(&reader.shuffle()).copied().unwrap_or(0);
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>()
+        && *join.partition_mode() == PartitionMode::CollectLeft
+        && matches!(join.join_type(), JoinType::Inner | JoinType::RightSemi)
+        && runtime_filters::is_selective(join.left(), selective)
+    {
+        return bytes_below(join.right(), known, selective) / LEFT_OVER;
+    }
+    let below = plan.children().into_iter().map(|child| bytes_below(child, known, selective));
+    file_bytes(plan) + below.sum::<u64>()
+}
+
+/// Of a scan.
 fn file_bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let own = plan
-        .downcast_ref::<DataSourceExec>()
+    plan.downcast_ref::<DataSourceExec>()
         .and_then(|source| source.data_source().downcast_ref::<FileScanConfig>())
         .map_or(0, |scan| {
             let files = scan.file_groups.iter().flat_map(|group| group.iter());
             files.map(|file| file.effective_size()).sum()
-        });
-    own + plan.children().into_iter().map(file_bytes).sum::<u64>()
+        })
 }
 
 /// The shuffles a partitioned join reads, if its left side may be broadcast.
@@ -91,10 +114,7 @@ fn sides(plan: &Arc<dyn ExecutionPlan>) -> Option<Sides> {
 }
 
 /// The shuffles that a partitioned join of such a type reads, if that is all its sides do.
-pub(super) fn sides_of(
-    plan: &Arc<dyn ExecutionPlan>,
-    fits: impl Fn(JoinType) -> bool,
-) -> Option<Sides> {
+fn sides_of(plan: &Arc<dyn ExecutionPlan>, fits: impl Fn(JoinType) -> bool) -> Option<Sides> {
     let join = plan.downcast_ref::<HashJoinExec>()?;
     let may = *join.partition_mode() == PartitionMode::Partitioned
         && fits(*join.join_type())
@@ -204,7 +224,8 @@ impl Expectations {
     }
 
     pub(super) fn of(stages: &[Stage]) -> Self {
-        Self { input_bytes: input_bytes(stages), selective: runtime_filters::selective(stages) }
+        let selective = runtime_filters::selective(stages);
+        Self { input_bytes: input_bytes(stages, &selective), selective }
     }
 
     /// Whether a stage had better wait: it is the probe side of a join whose build side has not finished and may turn out
@@ -218,12 +239,13 @@ impl Expectations {
     ) -> bool {
         let Some(shuffle) = stage.shuffle else { return false };
         let bytes = |shuffle: u64| self.bytes(shuffle);
-        let waits_for = |sides: Sides, threshold: u64| {
-            sides.right == shuffle
-                && sides.left != shuffle
-                && !outputs.contains_key(&sides.left)
-                && bytes(sides.left) <= bytes(shuffle)
-                && bytes(sides.left) <= threshold.saturating_mul(HOPELESS_FACTOR)
+        // No two wait for each other.
+        let order = |shuffle: u64| (bytes(shuffle), shuffle);
+        let waits_for = |Sides { left, right }: Sides, threshold: u64| {
+            right == shuffle
+                && !outputs.contains_key(&left)
+                && order(left) < order(shuffle)
+                && bytes(left) <= threshold.saturating_mul(HOPELESS_FACTOR)
         };
         waiting.iter().filter(|reader| reader.parents.contains(&shuffle)).any(|reader| {
             let broadcast = limits.broadcast.is_some_and(|threshold| {
@@ -235,7 +257,9 @@ impl Expectations {
                 || limits.filter.is_some_and(|limit| {
                     let threshold = limit.for_probe_of(bytes(shuffle));
                     let joins = runtime_filters::filterable(&reader.plan, &self.selective);
-                    joins.into_iter().any(|(sides, _)| waits_for(sides, threshold))
+                    joins.into_iter().any(|join| {
+                        waits_for(Sides { left: join.keys_of, right: join.rows_of }, threshold)
+                    })
                 })
         })
     }
@@ -263,5 +287,16 @@ impl FilterLimit {
     /// What a filter may cost each task that writes the probe side grows with what is below that.
     pub(super) fn for_probe_of(self, file_bytes: u64) -> u64 {
         self.bytes.max(self.at_most.min(file_bytes / PROBE_SHARE))
+    }
+
+    /// Whether a side of so many bytes, of which the keys are a part, filters a probe side. The user's own limit is one of
+    /// all bytes, as it is in Spark.
+    pub(super) fn allows(self, total: u64, key_share: f64, probe_bytes: u64) -> bool {
+        let most = self.for_probe_of(probe_bytes);
+        let keys = (total as f64 * key_share) as u64;
+        total <= most
+            || self.at_most > self.bytes
+                && keys <= most
+                && total <= most.saturating_mul(READ_FOR_KEYS)
     }
 }
