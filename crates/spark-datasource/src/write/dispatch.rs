@@ -253,7 +253,7 @@ impl<'a> Dispatcher<'a> {
         let failed =
             |e: std::io::Error| error::write_failed(&path::to_uri(&staged), &e.to_string());
         if let Some(parent) = staged.parent() {
-            fs::create_dir_all(parent).map_err(failed)?;
+            create_below(&self.task.staging, parent).map_err(failed)?;
         }
         let output = BufWriter::with_capacity(1 << 16, File::create(&staged).map_err(failed)?);
         let writer = self.writer(output, &staged)?;
@@ -299,4 +299,23 @@ impl<'a> Dispatcher<'a> {
         });
         Ok(())
     }
+}
+
+/// Makes a directory below another one that must be there: the staging directory of a write that has ended stays away.
+fn create_below(base: &Path, directory: &Path) -> std::io::Result<()> {
+    let below = directory.strip_prefix(base).map_err(std::io::Error::other)?;
+    let mut path = base.to_owned();
+    for component in below.components() {
+        path.push(component);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let why = "the write has ended, or this host does not share the path";
+                let gone = format!("{} is not there: {why}", base.display());
+                return Err(std::io::Error::new(error.kind(), gone));
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! A task attempt writes below `<path>/_temporary/<job>/<attempt>/`, where the attempt's name is drawn at random, and
 //! answers one row per file. The driver's commit moves exactly the files that the successful attempts answered into
 //! place; all else is removed with the staging directory. An attempt that was declared dead and goes on writing can
-//! therefore neither add nor change a row.
+//! therefore neither add nor change a row; nor leave a file, since attempts never make the staging directory itself.
 
 mod cells;
 mod csv;
@@ -413,11 +413,15 @@ impl PreparedWrite {
         Ok(())
     }
 
+    /// By another name first, so that no attempt that goes on writing can put a file into what is being removed.
     fn remove_staging(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.task.staging)
+        let staging = &self.task.staging;
+        let ended = staging.with_file_name(format!("{}.ended", self.task.job));
+        let removed = fs::rename(staging, &ended).and_then(|()| fs::remove_dir_all(&ended));
+        if let Err(error) = removed
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            let path = self.task.staging.display().to_string();
+            let path = staging.display().to_string();
             tracing::warn!(path, %error, "a staging directory could not be removed");
         }
         // Other writes may still be staging in there; then it stays.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use spark_datasource::{
-    OpenedSource, SaveMode, SourceContext, SourceSpec, WriteSpec, codec, open, prepare_write,
+    OpenedSource, PreparedWrite, SaveMode, SourceContext, SourceSpec, WriteSpec, codec, open,
+    prepare_write,
 };
 use spark_sql_parser::error::SparkError;
 use spark_sql_parser::types::{DataType, Field, Schema};
@@ -195,19 +197,9 @@ pub(crate) async fn write(
         partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
         options: options(pairs),
     };
-    let schema = spark_schema(&batches[0]);
-    let Some(prepared) = prepare_write(&spec, &schema, &context(session)).await? else {
+    let Some((prepared, plan)) = prepared(session, batches, &spec).await? else {
         return Ok(());
     };
-    let partitions: Vec<Vec<RecordBatch>> =
-        batches.iter().map(|batch| vec![batch.clone()]).collect();
-    let input = datafusion::datasource::memory::MemorySourceConfig::try_new_exec(
-        &partitions,
-        batches[0].schema(),
-        None,
-    )
-    .unwrap();
-    let plan = recoded(session, prepared.plan(input)?);
     match collect(session, plan).await {
         Ok(results) => prepared.commit(results).await,
         Err(error) => {
@@ -215,6 +207,24 @@ pub(crate) async fn write(
             panic!("{error}");
         }
     }
+}
+
+/// A write of batches as the partitions of one input, and the plan of its tasks.
+pub(crate) async fn prepared(
+    session: &SessionContext,
+    batches: &[RecordBatch],
+    spec: &WriteSpec,
+) -> Result<Option<(PreparedWrite, Arc<dyn ExecutionPlan>)>, SparkError> {
+    let schema = spark_schema(&batches[0]);
+    let Some(prepared) = prepare_write(spec, &schema, &context(session)).await? else {
+        return Ok(None);
+    };
+    let partitions: Vec<Vec<RecordBatch>> =
+        batches.iter().map(|batch| vec![batch.clone()]).collect();
+    let schema = batches[0].schema();
+    let input = MemorySourceConfig::try_new_exec(&partitions, schema, None).unwrap();
+    let plan = recoded(session, prepared.plan(input)?);
+    Ok(Some((prepared, plan)))
 }
 
 fn spark_schema(batch: &RecordBatch) -> Schema {

@@ -8,9 +8,9 @@ use datafusion::arrow::array::{
     StringArray, TimestampMicrosecondArray,
 };
 use expect_test::expect;
-use spark_datasource::SaveMode;
+use spark_datasource::{SaveMode, WriteSpec};
 
-use crate::support::{session, show, tree, write};
+use crate::support::{collect, prepared, session, show, tree, write};
 
 fn batch() -> RecordBatch {
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -298,4 +298,31 @@ async fn refusals() {
         [CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION] The codec nope is not available. Available codecs are brotli, uncompressed, snappy, lz4_raw, none, zstd, lz4, gzip. SQLSTATE: 56038
         [ALL_PARTITION_COLUMNS_NOT_ALLOWED] Cannot use all columns for partition columns. SQLSTATE: KD005
     "#]].assert_eq(&out);
+}
+
+/// An attempt that goes on after its write has ended, as a speculative copy may, fails and leaves nothing.
+#[tokio::test]
+async fn a_late_attempt_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = session();
+    for (number, committed) in [true, false].into_iter().enumerate() {
+        let target = directory.path().join(number.to_string());
+        let spec = WriteSpec {
+            format: "csv".to_owned(),
+            path: target.display().to_string(),
+            partition_by: vec!["a".to_owned()],
+            ..WriteSpec::default()
+        };
+        let (prepared, plan) = prepared(&session, &[batch()], &spec).await.unwrap().unwrap();
+        let rows = collect(&session, Arc::clone(&plan)).await.unwrap();
+        if committed {
+            prepared.commit(rows).await.unwrap();
+        } else {
+            prepared.abort().await;
+        }
+        let late = collect(&session, plan).await.unwrap_err().to_string();
+        assert!(late.contains("the write has ended"), "{late}");
+        assert!(!target.join("_temporary").exists());
+        assert_eq!(target.exists(), committed);
+    }
 }
