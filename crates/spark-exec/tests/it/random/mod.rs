@@ -114,13 +114,7 @@ pub(crate) fn register() {
 
 /// A session with random tables.
 pub(crate) fn session(random: &mut Random) -> Session {
-    // Parts of one process: as many as cores, and as many as there may be.
-    let rows = ["0", "1", "20"][random.below(3)].to_owned();
-    let conf = [
-        ("spark.sql.session.timeZone".to_owned(), "UTC".to_owned()),
-        ("spark.ferrospark.localExecution.partitionRows".to_owned(), rows),
-    ]
-    .into();
+    let conf = [("spark.sql.session.timeZone".to_owned(), "UTC".to_owned())].into();
     let session = Session::new(SharedState::new(Arc::new(RuntimeEnv::default()), conf), "s", "");
     for name in TABLES {
         let mut partitions = generator::table(random);
@@ -159,6 +153,9 @@ pub(crate) fn session(random: &mut Random) -> Session {
         let plan = ResolvedPlan { plan, fields, render: None };
         session.create_temp_view(name, plan, None, true, false).unwrap();
     }
+    // Parts of one process: as many as cores, and as many as there may be.
+    let rows = ["0", "1", "20"][random.below(3)];
+    session.set("spark.ferrospark.localExecution.partitionRows", rows).unwrap();
     session
 }
 
