@@ -59,6 +59,8 @@ pub(crate) fn build_state(session: &Session, mode: Mode) -> SessionState {
             options.optimizer.hash_join_single_partition_threshold = 0;
             options.optimizer.hash_join_single_partition_threshold_rows = 0;
             options.optimizer.enable_topk_repartition = false;
+            // What it tells a scan does not travel to executors.
+            options.optimizer.enable_sort_pushdown = false;
             // A row that is not aggregated before an exchange is written, sent and read: the probe
             // must see whether keys come again at all, which random ones out of a million do not
             // within DataFusion's 100,000 rows.

@@ -5,6 +5,7 @@
 mod cluster;
 mod codec;
 mod failures;
+mod files;
 mod hints;
 mod kept;
 mod leaving;
