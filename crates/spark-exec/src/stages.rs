@@ -10,7 +10,7 @@ mod joins;
 mod semi_joins;
 
 pub(crate) use joins::left_may_be_broadcast;
-pub(crate) use semi_joins::passages;
+pub(crate) use semi_joins::{passages, semi_join};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

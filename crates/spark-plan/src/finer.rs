@@ -72,7 +72,9 @@ impl PhysicalOptimizerRule for FinerPartitions {
         if self.rows == 0 {
             return Ok(plan);
         }
-        self.visit(&plan, false, config.execution.batch_size.into())
+        let batch = config.execution.batch_size.get() as u64;
+        let divider = Divider { rows: self.rows, batch, statistics: StatisticsContext::new() };
+        divider.visit(&plan, false)
     }
 
     fn name(&self) -> &'static str {
@@ -84,15 +86,23 @@ impl PhysicalOptimizerRule for FinerPartitions {
     }
 }
 
-impl FinerPartitions {
+/// The rule at work on one plan, which outlives it: statistics are kept by where its nodes lie in memory.
+struct Divider {
+    rows: u64,
+    /// Rows of a batch.
+    batch: u64,
+    statistics: StatisticsContext,
+}
+
+impl Divider {
     /// `relied`: an operator above, not above an exchange, relies on how this plan's rows are divided.
-    fn visit(&self, plan: &Plan, relied: bool, batch: usize) -> Result<Plan> {
+    fn visit(&self, plan: &Plan, relied: bool) -> Result<Plan> {
         if !relied && divides(plan) {
             let mut region = Region::default();
-            if region.collect(plan)
-                && let Some(scheme) = self.scheme(&region, batch)
+            if region.collect(plan, &self.statistics)
+                && let Some(scheme) = self.scheme(&region)
             {
-                let finer = self.rebuild(plan, &scheme, batch)?;
+                let finer = self.rebuild(plan, &scheme)?;
                 let old = plan.output_partitioning().partition_count();
                 let unknown = Partitioning::UnknownPartitioning(old);
                 return Ok(Arc::new(GatherExec::new(finer, unknown)));
@@ -103,18 +113,13 @@ impl FinerPartitions {
             Role::Indifferent => relied,
             Role::Reliant => true,
         };
-        self.with_children(plan, |input| self.visit(input, below, batch))
-    }
-
-    fn with_children(&self, plan: &Plan, each: impl Fn(&Plan) -> Result<Plan>) -> Result<Plan> {
-        let new = plan.children().into_iter().map(each).collect::<Result<Vec<_>>>()?;
-        replace_children_if_necessary(Arc::clone(plan), new)
+        with_children(plan, |input| self.visit(input, below))
     }
 
     /// The region again, its exchanges divided by `scheme`, and what lies below them looked through in turn.
-    fn rebuild(&self, plan: &Plan, scheme: &Scheme, batch: usize) -> Result<Plan> {
+    fn rebuild(&self, plan: &Plan, scheme: &Scheme) -> Result<Plan> {
         if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
-            let input = self.visit(exchange.input(), false, batch)?;
+            let input = self.visit(exchange.input(), false)?;
             let Partitioning::Hash(keys, _) = exchange.partitioning() else {
                 return datafusion::common::internal_err!("an exchange of a region hashes no keys");
             };
@@ -130,15 +135,15 @@ impl FinerPartitions {
         if let Some(join) = plan.downcast_ref::<HashJoinExec>()
             && *join.partition_mode() == PartitionMode::CollectLeft
         {
-            let left = self.visit(join.left(), false, batch)?;
-            let right = self.rebuild(join.right(), scheme, batch)?;
+            let left = self.visit(join.left(), false)?;
+            let right = self.rebuild(join.right(), scheme)?;
             return replace_children_if_necessary(Arc::clone(plan), vec![left, right]);
         }
-        self.with_children(plan, |input| self.rebuild(input, scheme, batch))
+        with_children(plan, |input| self.rebuild(input, scheme))
     }
 
     /// How to divide a region's exchanges, if their rows are worth it.
-    fn scheme(&self, region: &Region, batch: usize) -> Option<Scheme> {
+    fn scheme(&self, region: &Region) -> Option<Scheme> {
         let first = region.exchanges.first()?;
         let old = first.parts;
         let same = region.exchanges.iter().all(|exchange| exchange.parts == old);
@@ -147,7 +152,7 @@ impl FinerPartitions {
         }
         let rows = region.exchanges.iter().filter_map(|exchange| exchange.rows).max()?;
         let width = region.exchanges.iter().map(|exchange| exchange.width).max()?;
-        let gathered = (batch as u64).saturating_mul(width).max(1);
+        let gathered = self.batch.saturating_mul(width).max(1);
         let most = (MOST_GATHERED / gathered).min(MOST_PARTS as u64).min(rows / self.rows);
         let mut parts = old;
         while (parts * 2) as u64 <= most {
@@ -155,6 +160,11 @@ impl FinerPartitions {
         }
         (parts > old).then(|| Scheme { parts, ranges: region.ranges(parts, rows) })
     }
+}
+
+fn with_children(plan: &Plan, each: impl Fn(&Plan) -> Result<Plan>) -> Result<Plan> {
+    let new = plan.children().into_iter().map(each).collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(Arc::clone(plan), new)
 }
 
 struct Scheme {
@@ -234,13 +244,13 @@ struct Exchange {
 
 impl Region {
     /// Whether all below `plan`, down to the exchanges, may work on other parts than now.
-    fn collect(&mut self, plan: &Plan) -> bool {
+    fn collect(&mut self, plan: &Plan, statistics: &StatisticsContext) -> bool {
         if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
             let Partitioning::Hash(keys, parts) = exchange.partitioning() else { return false };
             if exchange.preserve_order() {
                 return false;
             }
-            self.exchanges.push(Exchange::new(exchange.input(), keys, *parts));
+            self.exchanges.push(Exchange::new(exchange.input(), keys, *parts, statistics));
             return true;
         }
         if varies_with_rows(plan) {
@@ -249,22 +259,24 @@ impl Region {
         if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
             return match join.partition_mode() {
                 PartitionMode::Partitioned => {
-                    !join.null_aware && self.collect(join.left()) && self.collect(join.right())
+                    !join.null_aware
+                        && self.collect(join.left(), statistics)
+                        && self.collect(join.right(), statistics)
                 }
-                PartitionMode::CollectLeft => self.collect(join.right()),
+                PartitionMode::CollectLeft => self.collect(join.right(), statistics),
                 PartitionMode::Auto => false,
             };
         }
         if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
             let whole = matches!(aggregate.mode(), AggregateMode::Final | AggregateMode::Single);
             let unordered = *aggregate.input_order_mode() == InputOrderMode::Linear;
-            return !whole && unordered && self.collect(aggregate.input());
+            return !whole && unordered && self.collect(aggregate.input(), statistics);
         }
         if let Some(project) = plan.downcast_ref::<ProjectionExec>() {
-            return self.collect(project.input());
+            return self.collect(project.input(), statistics);
         }
         if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-            return filter.fetch().is_none() && self.collect(filter.input());
+            return filter.fetch().is_none() && self.collect(filter.input(), statistics);
         }
         false
     }
@@ -296,9 +308,13 @@ fn varies_with_rows(plan: &Plan) -> bool {
 }
 
 impl Exchange {
-    fn new(input: &Plan, keys: &[Arc<dyn PhysicalExpr>], parts: usize) -> Self {
-        let statistics =
-            StatisticsContext::new().compute(input.as_ref(), &StatisticsArgs::new()).ok();
+    fn new(
+        input: &Plan,
+        keys: &[Arc<dyn PhysicalExpr>],
+        parts: usize,
+        statistics: &StatisticsContext,
+    ) -> Self {
+        let statistics = statistics.compute(input.as_ref(), &StatisticsArgs::new()).ok();
         let statistics = statistics.as_deref();
         let rows = statistics.and_then(|known| known.num_rows.get_value()).map(|rows| *rows as u64);
         let schema = input.schema();

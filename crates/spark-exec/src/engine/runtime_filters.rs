@@ -26,7 +26,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use super::adaptive::MapStageOutput;
 use super::broadcasts::{Expectations, FilterLimit, read_whole, reads_once};
 use crate::nodes::{ReadMode, ShuffleReaderExec, ShuffleWriteExec};
-use crate::stages::{Stage, passages};
+use crate::stages::{Stage, passages, semi_join};
 
 /// What a value of no fixed width is taken for.
 const TEXT_BYTES: usize = 20;
@@ -198,18 +198,9 @@ impl Filterable {
             let key = Column::new(columns.field(index).name(), index);
             (Arc::new(key) as PhysicalExprRef, row_key)
         });
-        let filtered = HashJoinExec::try_new(
-            keys,
-            Arc::clone(write.input()),
-            on.collect(),
-            None,
-            &JoinType::RightSemi,
-            None,
-            PartitionMode::CollectLeft,
-            self.null_equality,
-            false,
-        )?;
-        replace_children_if_necessary(Arc::clone(stage), vec![Arc::new(filtered)]).map(Some)
+        let rows = Arc::clone(write.input());
+        let filtered = semi_join(keys, rows, on.collect(), self.null_equality)?;
+        replace_children_if_necessary(Arc::clone(stage), vec![filtered]).map(Some)
     }
 }
 

@@ -99,19 +99,22 @@ impl Reduction {
             return Ok(None);
         }
         let on = self.build_keys.iter().cloned().zip(keys).collect();
-        let semi_join = HashJoinExec::try_new(
-            Arc::clone(&self.build),
-            Arc::clone(plan),
-            on,
-            None,
-            &JoinType::RightSemi,
-            None,
-            PartitionMode::CollectLeft,
-            self.null_equality,
-            false,
-        )?;
-        Ok(Some(Arc::new(semi_join)))
+        let build = Arc::clone(&self.build);
+        semi_join(build, Arc::clone(plan), on, self.null_equality).map(Some)
     }
+}
+
+/// The rows that have a partner among `keys`, of which every task has all.
+pub(crate) fn semi_join(
+    keys: Arc<dyn ExecutionPlan>,
+    rows: Arc<dyn ExecutionPlan>,
+    on: Vec<(PhysicalExprRef, PhysicalExprRef)>,
+    null_equality: NullEquality,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let (kind, mode) = (JoinType::RightSemi, PartitionMode::CollectLeft);
+    let joined =
+        HashJoinExec::try_new(keys, rows, on, None, &kind, None, mode, null_equality, false)?;
+    Ok(Arc::new(joined))
 }
 
 /// Whether a semi-join is better below a node; what only drops or computes had better come first.
